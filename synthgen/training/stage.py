@@ -1,0 +1,58 @@
+"""`Stages`: named steps of a fit, each skipped when it is done and nothing that it depends on has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+
+class Stages:
+    """The steps of one fit in one working folder.
+
+    A step's key is the hash of its name, its settings and the keys of the steps before it. A finished step leaves
+    `<name>/done.json` with its key; a step found unfinished under the same key resumes where its own files stand,
+    one found under another key starts over.
+    """
+
+    def __init__(self, folder: Path, announce: Callable[[str], None]) -> None:
+        self.folder, self._announce, self._upstream = folder, announce, ""
+
+    def run(self, name: str, settings: Mapping[str, object], work: Callable[[Path], None]) -> Path:
+        """Run `work(folder of the step)` unless it is done; return the folder of the step.
+
+        Parameters
+        ----------
+        settings
+            JSON-able; everything outside the steps before that the result depends on.
+        """
+        text = json.dumps([name, settings, self._upstream], sort_keys=True, default=str)
+        key = self._upstream = hashlib.sha256(text.encode()).hexdigest()
+        folder = self.folder / name
+        started, done = folder / "started.json", folder / "done.json"
+        if _key(done) == key:
+            self._announce(f"{name}: done before")
+            return folder
+        if folder.exists() and _key(started) != key:
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(started, {"key": key, "settings": settings})
+        self._announce(f"{name}: resuming" if len(list(folder.iterdir())) > 1 else f"{name}: starting")
+        work(folder)
+        _write(done, {"key": key})
+        return folder
+
+
+def _key(file: Path) -> str | None:
+    try:
+        return str(json.loads(file.read_text())["key"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(file: Path, content: Mapping[str, object]) -> None:
+    staged = file.with_suffix(".partial")
+    staged.write_text(json.dumps(content, indent=1, default=str))
+    staged.replace(file)

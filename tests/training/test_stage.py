@@ -1,0 +1,58 @@
+"""Steps of a fit."""
+
+from pathlib import Path
+
+import pytest
+
+from synthgen.training.stage import Stages
+
+
+def _run(folder: Path, settings: dict, calls: list[str]) -> None:
+    stages = Stages(folder, lambda _: None)
+    for name in ("first", "second"):
+        stages.run(name, settings if name == "first" else {}, lambda _, name=name: calls.append(name))
+
+
+def test_finished_steps_are_skipped(tmp_path: Path) -> None:
+    """A second run with the same settings does nothing."""
+    calls: list[str] = []
+    _run(tmp_path, {"a": 1}, calls)
+    _run(tmp_path, {"a": 1}, calls)
+    assert calls == ["first", "second"]
+
+
+def test_a_changed_setting_runs_everything_after_it(tmp_path: Path) -> None:
+    """A step whose upstream changed runs again, although its own settings did not change."""
+    calls: list[str] = []
+    _run(tmp_path, {"a": 1}, calls)
+    _run(tmp_path, {"a": 2}, calls)
+    assert calls == ["first", "second"] * 2
+
+
+def test_an_interrupted_step_keeps_its_files(tmp_path: Path) -> None:
+    """A step that raised is run again with what it had written."""
+    seen: list[bool] = []
+
+    def work(folder: Path) -> None:
+        seen.append((folder / "half").exists())
+        (folder / "half").touch()
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Stages(tmp_path, lambda _: None).run("step", {}, work)
+    Stages(tmp_path, lambda _: None).run("step", {}, work)
+    assert seen == [False, True]
+
+
+def test_files_of_other_settings_are_not_resumed(tmp_path: Path) -> None:
+    """A half-done step of other settings starts over from an empty folder."""
+    seen: list[bool] = []
+
+    def work(folder: Path) -> None:
+        seen.append((folder / "half").exists())
+        (folder / "half").touch()
+
+    Stages(tmp_path, lambda _: None).run("step", {"a": 1}, work)
+    Stages(tmp_path, lambda _: None).run("step", {"a": 2}, work)
+    assert seen == [False, False]
