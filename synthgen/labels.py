@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import Self
+from typing import TypeVar
 
 from synthgen.errors import InputError
 
@@ -25,9 +25,12 @@ class Tissue(IntEnum):
 HEART = (Tissue.LV, Tissue.MYO, Tissue.RV)
 
 
+_Member = TypeVar("_Member", bound="_Vocabulary")  # typing.Self is not understood by run-time checkers of methods
+
+
 class _Vocabulary(StrEnum):
     @classmethod
-    def parse(cls, text: str, *, subject: str = "") -> Self:
+    def parse(cls: type[_Member], text: str, *, subject: str = "") -> _Member:
         """Return the member written as `text` (case-insensitive).
 
         Raises
