@@ -1,0 +1,177 @@
+"""Random stacks of latents: a Gaussian copula with Kendall correlation and truncated-normal marginals.
+
+The marginals are those of Pathology Synthesis (Amirrajab et al. 2022, arXiv 2209.04223): at every level and dimension a
+normal distribution of the class's mean and sd, truncated to the class's minimum and maximum. The published procedure
+multiplies the truncated sample itself by the Cholesky factors, which moves the mean and leaves the range; here
+the factors correlate standard normal numbers, and the inverse distribution function turns each into its marginal. The
+marginals stay exact, nothing leaves [minimum, maximum], and the published order is kept as the mode `paper`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from synthgen.factors.kendall import kendall
+from synthgen.factors.latents import LEVELS, LatentStatistics, Recipient
+
+Correlation = Literal["class", "recipient", "paper", "none"]
+"""How the values of one sample hang together.
+
+class
+    Rows (levels of both phases) and dimensions correlate as the residuals of the whole class do. The default.
+recipient
+    Rows correlate as the residuals of the one normal recipient do, as the paper has it, but around the class mean.
+paper
+    The published order of operations on raw values, phases drawn one by one: mean and range are not kept.
+none
+    Independent values; the ablation.
+"""
+
+EIGENVALUE_FLOOR = 1e-4
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A correlation matrix as its Cholesky factor.
+
+    Attributes
+    ----------
+    lower
+        Lower triangular, its product with its transpose has a unit diagonal.
+    added
+        Sum of what the eigenvalue floor added, before the diagonal was brought back to one. 0 when nothing was needed.
+    """
+
+    lower: NDArray[np.float64]
+    added: float
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One sample.
+
+    Attributes
+    ----------
+    levels
+        `(2 phases, 32 levels, d)`.
+    length_mm
+        Length of the heart that goes with it.
+    eigenvalue_added
+        What the eigenvalue floors of the factors added, in all.
+    outside
+        Share of values outside the class's [minimum, maximum]; 0 for every mode but `paper`.
+    """
+
+    levels: NDArray[np.float64]
+    length_mm: float
+    eigenvalue_added: float
+    outside: float
+
+
+class CopulaSampler:
+    """Draws stacks of one class.
+
+    Parameters
+    ----------
+    statistics
+        Of the class.
+    correlation
+        See `Correlation`.
+    """
+
+    def __init__(self, statistics: LatentStatistics, correlation: Correlation = "class") -> None:
+        self.statistics, self.correlation = statistics, correlation
+        self._rows = factor(to_pearson(statistics.row_tau))
+        self._dimensions = factor(to_pearson(statistics.dimension_tau))
+        self._raw_dimensions = [factor(tau) for tau in statistics.raw_dimension_tau]
+
+    def draw(self, recipient: Recipient, stream: np.random.Generator) -> Draw:
+        """Draw one stack; everything random comes from `stream`, in a fixed order."""
+        normal = stream.standard_normal(self.statistics.mean.shape)
+        length_normal = float(stream.standard_normal())
+        if self.correlation == "paper":
+            levels, added = self._published(normal, recipient)
+        else:
+            correlated, added = self._correlated(normal, recipient)
+            levels = self._marginals(correlated)
+        s = self.statistics
+        slack = 1e-9 * (1.0 + np.abs(s.mean))
+        outside = float(((levels < s.minimum - slack) | (levels > s.maximum + slack)).mean())
+        return Draw(levels, self._length(levels, length_normal), added, outside)
+
+    def _correlated(self, normal: NDArray[np.float64], recipient: Recipient) -> tuple[NDArray[np.float64], float]:
+        if self.correlation == "none":
+            return normal, 0.0
+        rows = self._rows if self.correlation == "class" else self._rows_of(recipient)
+        matrix = normal.reshape(2 * LEVELS, -1)
+        # einsum without BLAS: the same bits whatever the number of threads.
+        mixed = np.einsum("lk,jk->jl", self._dimensions.lower, np.einsum("ij,jk->ik", rows.lower, matrix))
+        return mixed.reshape(normal.shape), rows.added + self._dimensions.added
+
+    def _rows_of(self, recipient: Recipient) -> Factor:
+        residual = self.statistics.standardised(recipient.levels).reshape(2 * LEVELS, -1)
+        return factor(to_pearson(kendall(residual.T[None])))
+
+    def _marginals(self, normal: NDArray[np.float64]) -> NDArray[np.float64]:
+        s = self.statistics
+        return truncated_normal(ndtr(normal), s.mean, s.sd, s.minimum, s.maximum)
+
+    def _published(self, normal: NDArray[np.float64], recipient: Recipient) -> tuple[NDArray[np.float64], float]:
+        sample = self._marginals(normal)
+        out, added = np.empty_like(sample), 0.0
+        for phase, dimensions in enumerate(self._raw_dimensions):
+            rows = factor(kendall(recipient.levels[phase].T[None].astype(np.float64)))
+            out[phase] = np.einsum("ij,jk->ik", rows.lower, np.einsum("lk,jk->jl", dimensions.lower, sample[phase]))
+            added += rows.added + dimensions.added
+        return out, added
+
+    def _length(self, levels: NDArray[np.float64], normal: float) -> float:
+        s = self.statistics
+        mean, sd, low, high = (float(v) for v in s.length)
+        residual = s.standardised(levels).reshape(2 * LEVELS, -1).mean(axis=0)
+        # Clipped: beyond the cohort's lengths the regression says nothing.
+        expected = float(np.clip(mean + (residual * s.length_weights[:-1]).sum(), low, high))
+        spread = min(float(s.length_weights[-1]), sd)
+        bounds = (np.array(v) for v in (expected, spread, low, high))
+        return float(truncated_normal(ndtr(np.array(normal)), *bounds))
+
+
+def to_pearson(tau: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the correlation of the Gaussian copula whose Kendall coefficient is `tau`: sin(pi tau / 2)."""
+    return np.sin(0.5 * np.pi * tau)
+
+
+def factor(correlation: NDArray[np.float64], floor: float = EIGENVALUE_FLOOR) -> Factor:
+    """Return the Cholesky factor of a matrix that may fail to be positive definite.
+
+    Eigenvalues are raised to `floor`, then rows and columns scaled so that the diagonal is one again.
+    """
+    symmetric = (correlation + correlation.T) / 2
+    values, vectors = np.linalg.eigh(symmetric)
+    raised = np.maximum(values, floor)
+    added = float((raised - values).sum())
+    if added > 0:
+        symmetric = (vectors * raised) @ vectors.T
+    scale = 1.0 / np.sqrt(np.diag(symmetric))
+    return Factor(np.linalg.cholesky(symmetric * np.outer(scale, scale)), added)
+
+
+def truncated_normal(
+    uniform: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the quantile `uniform` of a normal distribution truncated to [low, high]; the mean where sd is zero."""
+    safe = np.maximum(sd, _TINY)
+    below, above = ndtr((low - mean) / safe), ndtr((high - mean) / safe)
+    quantile = ndtri(np.clip(below + uniform * (above - below), _TINY, 1.0 - _TINY))
+    drawn = np.clip(mean + safe * quantile, low, high)
+    return np.where(sd > _TINY, drawn, np.clip(mean, low, high))
