@@ -1,0 +1,42 @@
+"""What every test shares: opt-in markers whose skip messages name their switch, and one thread for torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+_ACDC = "SYNTHGEN_ACDC"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch of slow tests."""
+    parser.addoption("--run-slow", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_configure() -> None:
+    """Keep torch on one thread: results do not depend on the machine, and two test runs do not fight for its cores."""
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what was not asked for or cannot run here, and say how to run it."""
+    reasons = {}
+    if not os.environ.get(_ACDC):
+        reasons["acdc"] = f"needs real data: set {_ACDC} to the folder of the ACDC training set"
+    if not torch.cuda.is_available():
+        reasons["gpu"] = "needs a CUDA device: torch.cuda.is_available() is False"
+    if not config.getoption("--run-slow"):
+        reasons["slow"] = "takes minutes: run pytest with --run-slow"
+    for item in items:
+        for marker, reason in reasons.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def acdc_folder() -> Path:
+    """Return the folder of the real ACDC training set, for tests marked `acdc`."""
+    return Path(os.environ[_ACDC])
