@@ -154,7 +154,6 @@ _JITTER: Final[dict[Fine, tuple[float, float]]] = {
     Fine.SPLEEN: (0.50, 1.20),
     Fine.KIDNEY: (0.50, 1.20),
     Fine.BOWEL: (0.50, 1.20),
-    Fine.STOMACH_FLUID: (0.20, 1.20),
     Fine.MARROW: (0.70, 1.20),
     Fine.FAT: (0.80, 1.10),
     Fine.VISCERAL_FAT: (0.80, 1.10),

@@ -5,62 +5,23 @@ Patient frame in mm: left, posterior, superior; the body axis is superior. One p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from synthgen.hearts.scene import Distance, FloatMap, Layer, Place, Scene, ellipsoid, smooth_minimum
 from synthgen.hearts.signal import Fine
+from synthgen.hearts.subject import ThoraxShape, VirtualSubject
+from synthgen.labels import Sex
 
 RIB_PERIOD_MM = 26.0
 VERTEBRA_PERIOD_MM = 27.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Torso:
-    """Sizes of one body; lengths in mm.
-
-    Attributes
-    ----------
-    half_width, half_depth, exponent
-        Superellipse of the trunk.
-    fat, muscle, breast
-        Thickness of subcutaneous fat, of chest-wall muscle, and of the breast's bump (0 for none).
-    aorta_radius
-        Of the descending aorta.
-    anterior_mediastinum
-        Half-width of the retrosternal fat.
-    dome_right, dome_left, dome_centre
-        Height of the three domes of the diaphragm (superior coordinate).
-    arm_gap, arm_posterior, arm_aspect
-        Place and shape of the arms.
-    stomach_fluid, stomach_size
-        Fluid level (0 to 1) and relative size of the stomach.
-    """
-
-    half_width: float
-    half_depth: float
-    exponent: float
-    fat: float
-    muscle: float
-    breast: float
-    aorta_radius: float
-    anterior_mediastinum: float
-    dome_right: float
-    dome_left: float
-    dome_centre: float
-    arm_gap: float
-    arm_posterior: float
-    arm_aspect: float
-    stomach_fluid: float
-    stomach_size: float
-
-
-def paint_thorax(scene: Scene, torso: Torso, rng: np.random.Generator) -> None:
+def paint_thorax(scene: Scene, subject: VirtualSubject, rng: np.random.Generator) -> None:
     """Paint everything but the heart. `scene` must hold the fields left, posterior, superior, moving, slow and quick.
 
     `moving` is the superior coordinate of what breathing moves; `slow` and `quick` are smooth random fields (sd 1).
     """
+    torso = subject.thorax
     _add_wall_fields(scene, torso)
     _paint_arms(scene, torso)
     _paint_wall(scene, torso)
@@ -69,58 +30,58 @@ def paint_thorax(scene: Scene, torso: Torso, rng: np.random.Generator) -> None:
     _paint_abdomen(scene, torso, rng)
     _paint_mediastinum(scene, torso)
     _paint_spine(scene, torso)
-    _paint_great_vessels(scene, torso)
+    _paint_great_vessels(scene, torso, 10.8 if subject.sex is Sex.F else 12.0)
 
 
 def _bump(x: FloatMap, centre: float, width: float) -> FloatMap:
     return np.exp(-(((x - centre) * (1.0 / width)) ** 2))
 
 
-def _add_wall_fields(scene: Scene, torso: Torso) -> None:
+def _add_wall_fields(scene: Scene, torso: ThoraxShape) -> None:
     """Depth below the skin, thickness of the layers and angle around the trunk (0 anterior, + left)."""
     p = scene.place
     above = np.maximum(p.superior - 60, 0)
-    half_width = torso.half_width * (1 + 0.012 * np.sin(p.superior * (1 / 37.0) + 1.3) + 0.0009 * above)
-    half_depth = torso.half_depth * (1 - 0.0011 * above)
+    half_width = torso.half_width_mm * (1 + 0.012 * np.sin(p.superior * (1 / 37.0) + 1.3) + 0.0009 * above)
+    half_depth = torso.half_depth_mm * (1 - 0.0011 * above)
     n = torso.exponent
     log_l, log_p = (n * np.log2(np.abs(q) / h + 1e-4) for q, h in ((p.left, half_width), (p.posterior, half_depth)))
     radius = np.exp2(np.log2(np.exp2(log_l) + np.exp2(log_p)) * (1 / n))
     depth = np.sqrt(p.left * p.left + p.posterior * p.posterior) * (1 / radius - 1)
-    angle = np.arctan2(p.left * (1 / torso.half_width), p.posterior * (-1 / torso.half_depth))
+    angle = np.arctan2(p.left * (1 / torso.half_width_mm), p.posterior * (-1 / torso.half_depth_mm))
     away = np.abs(angle)
     breast = np.float32(0.0)
-    if torso.breast > 0:
-        breast = torso.breast * _bump(away, 0.75, 0.35) * _bump(p.superior, 5.0, 55.0)
-    fat = torso.fat * (1 - 0.30 * np.cos(2 * angle) + 0.12 * np.sin(3 * angle + 1)) + breast
+    if torso.breast_mm > 0:
+        breast = torso.breast_mm * _bump(away, 0.75, 0.35) * _bump(p.superior, 5.0, 55.0)
+    fat = torso.fat_mm * (1 - 0.30 * np.cos(2 * angle) + 0.12 * np.sin(3 * angle + 1)) + breast
     muscle = 1 + 0.35 * _bump(away, 0.75, 0.40) * (p.superior > -20) + 0.5 * _bump(away, 2.75, 0.36) - 0.35 * _bump(angle, 0, 0.25)
     scene.add_field("depth", depth + breast)
     scene.add_field("fat", fat * (1 + 0.10 * p.slow))
-    scene.add_field("muscle", torso.muscle * muscle * (1 + 0.06 * p.quick))
+    scene.add_field("muscle", torso.muscle_mm * muscle * (1 + 0.06 * p.quick))
     scene.add_field("away", away)
     scene.add_field("bump", np.broadcast_to(breast, p.left.shape))
     scene.add_field("cavity", scene.place.fat + scene.place.muscle - scene.place.depth)
 
 
-def _paint_arms(scene: Scene, torso: Torso) -> None:
+def _paint_arms(scene: Scene, torso: ThoraxShape) -> None:
     for side in (1, -1):
-        centre = side * (torso.half_width + torso.arm_gap)
+        centre = side * (torso.half_width_mm + torso.arm_offset_mm)
 
         def arm(v: Place, side: int = side, centre: float = centre) -> FloatMap:
             left = v.left - centre + side * 0.35 * np.maximum(v.superior - 40, 0)
-            return np.sqrt((left / torso.arm_aspect) ** 2 + (v.posterior - torso.arm_posterior) ** 2) - 45 + 2 * v.slow
+            return np.sqrt((left / torso.arm_scale) ** 2 + (v.posterior - torso.arm_posterior_mm) ** 2) - 45 + 2 * v.slow
 
-        layers = (Layer(Fine.FAT), Layer(Fine.MUSCLE, 7 + 0.5 * torso.fat), Layer(Fine.BONE, 35), Layer(Fine.MARROW, 39))
+        layers = (Layer(Fine.FAT), Layer(Fine.MUSCLE, 7 + 0.5 * torso.fat_mm), Layer(Fine.BONE, 35), Layer(Fine.MARROW, 39))
         scene.paint(arm, *layers)
 
 
-def _paint_wall(scene: Scene, torso: Torso) -> None:
+def _paint_wall(scene: Scene, torso: ThoraxShape) -> None:
     scene.paint(lambda v: -v.depth, Layer(Fine.SKIN), Layer(Fine.FAT, 2.0))
     # Fibrous septa: the zero level of a random field, seen as dark lines through subcutaneous fat.
     scene.paint(
         lambda v: np.maximum(np.abs(v.quick + 0.6 * v.slow) * 3.0 - 0.35, np.maximum(3.0 - v.depth, v.depth - v.fat)),
         Layer(Fine.MUSCLE, 0.0, 0.45),
     )
-    if torso.breast > 0:  # gland lies in the middle of the bump and sends strands to the skin
+    if torso.breast_mm > 0:  # gland lies in the middle of the bump and sends strands to the skin
         scene.paint(
             lambda v: np.maximum(9.0 - v.bump + 4 * v.quick, np.maximum(7.0 - v.depth, v.depth - v.fat + 4.0)), Layer(Fine.GLAND, 0.0, 0.8)
         )
@@ -148,7 +109,7 @@ def _paint_bones(scene: Scene) -> None:
     scene.paint(sternum, Layer(Fine.BONE), Layer(Fine.MARROW, 1.6))
 
 
-def _add_diaphragm(scene: Scene, torso: Torso) -> None:
+def _add_diaphragm(scene: Scene, torso: ThoraxShape) -> None:
     """`below`: distance to what lies under the diaphragm; `above`: its complement."""
     p = scene.place
 
@@ -157,8 +118,8 @@ def _add_diaphragm(scene: Scene, torso: Torso) -> None:
         sagittal = np.maximum(np.abs(p.posterior - posterior) - 12, 0) * (1 / depth)
         return top - 60 * (lateral**2 + sagittal**2)
 
-    right, left = dome(-72, 0, torso.dome_right, 62, 70), dome(85, 12, torso.dome_left, 52, 66)
-    centre = dome(22, -28, torso.dome_centre, 60, 62)
+    right, left = dome(-72, 0, torso.dome_right_mm, 62, 70), dome(85, 12, torso.dome_left_mm, 52, 66)
+    centre = dome(22, -28, torso.dome_centre_mm, 60, 62)
     roof = -smooth_minimum(smooth_minimum(-right, -left, 10), -centre, 10) + 1.5 * p.slow
     scene.add_field("below", np.maximum(p.moving - roof, p.cavity + 1))
     scene.add_field("above", roof - p.moving)
@@ -172,7 +133,7 @@ def _inside_abdomen(shape: Distance, margin_mm: float, wobble_mm: float = 0.0) -
     return distance
 
 
-def _paint_abdomen(scene: Scene, torso: Torso, rng: np.random.Generator) -> None:
+def _paint_abdomen(scene: Scene, torso: ThoraxShape, rng: np.random.Generator) -> None:
     scene.paint(lambda v: v.below, Layer(Fine.MUSCLE), Layer(Fine.VISCERAL_FAT, 2.6))
     contents = (Fine.BOWEL, Fine.BOWEL, Fine.BOWEL, Fine.GAS, Fine.STOMACH_FLUID)
     for _ in range(26):
@@ -182,10 +143,10 @@ def _paint_abdomen(scene: Scene, torso: Torso, rng: np.random.Generator) -> None
         loop = _inside_abdomen(ellipsoid(centre, radii), 3.5, rng.uniform(1.0, 4.0))
         scene.paint(loop, Layer(Fine.MUSCLE), Layer(contents[rng.integers(len(contents))], 2.0), grow_mm=6.0)
     for side in (1, -1):
-        kidney = ellipsoid((side * 62, 0.42 * torso.half_depth, -128 - (12 if side < 0 else 0)), (27, 26, 52))
+        kidney = ellipsoid((side * 62, 0.42 * torso.half_depth_mm, -128 - (12 if side < 0 else 0)), (27, 26, 52))
         layers = (Layer(Fine.VISCERAL_FAT, -8), Layer(Fine.KIDNEY), Layer(Fine.VISCERAL_FAT, 15, 0.7))
         scene.paint(_inside_abdomen(kidney, 4, 0.8), *layers)
-    spleen = ellipsoid((100, 0.42 * torso.half_depth, -72), (38, 42, 50))
+    spleen = ellipsoid((100, 0.42 * torso.half_depth_mm, -72), (38, 42, 50))
     scene.paint(_inside_abdomen(spleen, 3, 1.5), Layer(Fine.SPLEEN))
     _paint_stomach(scene, torso)
     lobes = (ellipsoid((-62, 0, -88), (108, 98, 92)), ellipsoid((18, -42, -72), (78, 48, 46)), ellipsoid((-20, -20, -75), (60, 60, 50)))
@@ -197,7 +158,7 @@ def _paint_abdomen(scene: Scene, torso: Torso, rng: np.random.Generator) -> None
     scene.paint(_inside_abdomen(liver, 3), Layer(Fine.LIVER))
 
 
-def _paint_stomach(scene: Scene, torso: Torso) -> None:
+def _paint_stomach(scene: Scene, torso: ThoraxShape) -> None:
     """Fluid lies posterior with a flat level (the patient is supine), gas anterior of it."""
     k = torso.stomach_size
     level = -48 * k + 96 * k * (1 - torso.stomach_fluid)
@@ -206,11 +167,11 @@ def _paint_stomach(scene: Scene, torso: Torso) -> None:
     scene.paint(lambda v: np.maximum(stomach(v) + 3.5, v.posterior - level - 0.6 * v.slow), Layer(Fine.GAS))
 
 
-def _paint_mediastinum(scene: Scene, torso: Torso) -> None:
-    depth = torso.half_depth
+def _paint_mediastinum(scene: Scene, torso: ThoraxShape) -> None:
+    depth = torso.half_depth_mm
 
     def fat(v: Place) -> FloatMap:
-        half = 0.8 + torso.anterior_mediastinum * _bump(v.posterior, -0.84 * depth, 12) + 22 * _bump(v.posterior, 0.30 * depth, 26)
+        half = 0.8 + torso.anterior_mediastinum_mm * _bump(v.posterior, -0.84 * depth, 12) + 22 * _bump(v.posterior, 0.30 * depth, 26)
         half = half + 20 * np.clip((v.superior - 30) / 40, 0, 1) * _bump(v.posterior, -10, 45)
         sheet = np.abs(v.left - 2 - 0.10 * np.maximum(-v.posterior, 0)) - half - 1.6 * v.slow
         return np.maximum(np.maximum(sheet, v.above), v.cavity + 0.5)
@@ -231,8 +192,8 @@ def _paint_mediastinum(scene: Scene, torso: Torso) -> None:
         )
 
 
-def _paint_spine(scene: Scene, torso: Torso) -> None:
-    front = 0.60 * torso.half_depth
+def _paint_spine(scene: Scene, torso: ThoraxShape) -> None:
+    front = 0.60 * torso.half_depth_mm
 
     def cylinder(left: float, posterior: float, half_width: float, half_depth: float) -> Distance:
         scale = min(half_width, half_depth)
@@ -256,8 +217,8 @@ def _paint_spine(scene: Scene, torso: Torso) -> None:
     scene.paint(cylinder(0, front + 25, 10, 8.5), Layer(Fine.BONE, -3), Layer(Fine.CSF), Layer(Fine.CORD, 4.2))
 
 
-def _paint_great_vessels(scene: Scene, torso: Torso) -> None:
-    front = 0.60 * torso.half_depth
+def _paint_great_vessels(scene: Scene, torso: ThoraxShape, aorta_mm: float) -> None:
+    front = 0.60 * torso.half_depth_mm
 
     def tube(left: float, posterior: float, radius: float, aspect: float = 1.0, lean: float = 0.0) -> Distance:
         def distance(v: Place) -> FloatMap:
@@ -266,7 +227,7 @@ def _paint_great_vessels(scene: Scene, torso: Torso) -> None:
 
         return distance
 
-    aorta, cava = tube(24, front - 26, torso.aorta_radius, lean=0.06), tube(-26, front - 42, 10.5, aspect=1.15)
+    aorta, cava = tube(24, front - 26, aorta_mm, lean=0.06), tube(-26, front - 42, 10.5, aspect=1.15)
     scene.paint(aorta, Layer(Fine.FAT, -3, 0.7), Layer(Fine.MUSCLE, -1.2), Layer(Fine.VESSEL))
     scene.paint(lambda v: np.maximum(cava(v), v.moving - 5), Layer(Fine.MUSCLE, -1), Layer(Fine.VESSEL))
     scene.paint(tube(6, front - 32, 6, aspect=1.3), Layer(Fine.OESOPHAGUS))

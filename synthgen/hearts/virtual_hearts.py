@@ -1,0 +1,147 @@
+"""`VirtualHearts`: a cohort of virtual patients, made on access. No patient, no download, no licence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from synthgen.errors import InputError
+from synthgen.hearts import geometry as heart_geometry
+from synthgen.hearts.population import sample
+from synthgen.hearts.simulator import Simulation, plan_stack, simulate
+from synthgen.hearts.styles import ScannerStyle, draw_style
+from synthgen.hearts.subject import Targets, VirtualSubject
+from synthgen.labels import Pathology, Vendor
+from synthgen.seeding import Stage, numpy_stream
+from synthgen.subjects import LabelScheme, SourceSubject
+
+DEFAULT_PIXELS: Final = 144
+DEFAULT_PIXEL_MM: Final = 1.5
+
+
+class VirtualHearts:
+    """A balanced cohort of simulated patients (a `SourceCohort`): ED and ES cine images with nine-tissue labels.
+
+    Subject `i` depends on `(seed, i)`, the vocabularies and the grid; not on `count`.
+
+    Parameters
+    ----------
+    count
+        Number of subjects, at least 1.
+    seed
+        Root seed, at least 0.
+    pathologies, vendors
+        Classes and styles to go through in turn: subject `i` has pathology `i mod n`, and every run of `n` subjects shares a vendor, so
+        that all pairs occur equally often. None means all.
+    pixels
+        Rows and columns of the field of view, centred on the heart; at least 64.
+    spacing_mm
+        In-plane pixel size; None takes each style's own.
+    artefacts
+        False leaves out noise, ghosts, coil shading, off-resonance, texture and breath-hold shifts.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range or a vocabulary empty.
+    """
+
+    name = "virtual hearts"
+    licence = "Apache-2.0"
+    citation = "Simulated by synthgen; no patient data"
+    label_scheme: LabelScheme = "tissue"
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        pathologies: Sequence[Pathology] | None = None,
+        vendors: Sequence[Vendor] | None = None,
+        pixels: int = DEFAULT_PIXELS,
+        spacing_mm: float | None = DEFAULT_PIXEL_MM,
+        artefacts: bool = True,
+    ) -> None:
+        self.pathologies = tuple(Pathology if pathologies is None else pathologies)
+        self.vendors = tuple(Vendor if vendors is None else vendors)
+        _require(count >= 1, "count", "at least 1 subject", count)
+        _require(seed >= 0, "seed", "an integer of at least 0", seed)
+        _require(pixels >= 64, "pixels", "at least 64", pixels)
+        _require(spacing_mm is None or 0.5 <= spacing_mm <= 4.0, "spacing_mm", "0.5 to 4 mm", spacing_mm)
+        _require(bool(self.pathologies), "pathologies", "at least one", "none")
+        _require(bool(self.vendors), "vendors", "at least one", "none")
+        self.count, self.seed, self.pixels, self.spacing_mm, self.artefacts = count, seed, pixels, spacing_mm, artefacts
+
+    def __len__(self) -> int:
+        """Return the number of subjects."""
+        return self.count
+
+    def __getitem__(self, index: int) -> SourceSubject:
+        """Simulate subject `index` (negative counts from the end).
+
+        Raises
+        ------
+        IndexError
+            If the cohort has no such subject.
+        """
+        subject = self.draw(index)
+        style = self.style(index)
+        simulation = self._simulate(subject, style)
+        return SourceSubject(
+            subject_id=f"heart-{self.seed}-{subject.index:05d}",
+            pathology=subject.pathology,
+            vendor=Vendor(style.name),
+            body=subject.body,
+            images=simulation.images,
+            labels=simulation.labels,
+            truth=truth(subject.targets),
+        )
+
+    def draw(self, index: int) -> VirtualSubject:
+        """Return the anatomy of subject `index` without simulating it."""
+        position = self._position(index)
+        return sample(self.seed, position, self.pathologies[position % len(self.pathologies)])
+
+    def style(self, index: int) -> ScannerStyle:
+        """Return the drawn scanner style of subject `index`."""
+        position = self._position(index)
+        vendor = self.vendors[(position // len(self.pathologies)) % len(self.vendors)]
+        return draw_style(vendor, numpy_stream(self.seed, position, 0, Stage.STYLE))
+
+    def _simulate(self, subject: VirtualSubject, style: ScannerStyle) -> Simulation:
+        geometry = heart_geometry.build(subject)
+        grid = plan_stack(
+            subject,
+            geometry,
+            pixels=self.pixels,
+            pixel_mm=style.pixel_mm if self.spacing_mm is None else self.spacing_mm,
+            thickness_mm=style.thickness_mm,
+            gap_mm=style.gap_mm,
+        )
+        return simulate(subject, style, grid, geometry, artefacts=self.artefacts)
+
+    def _position(self, index: int) -> int:
+        position = index + self.count if index < 0 else index
+        if not 0 <= position < self.count:
+            raise IndexError(f"subject {index} of a cohort of {self.count}")
+        return position
+
+
+def truth(targets: Targets) -> dict[str, float]:
+    """Return what the geometry was solved to, by the names of `indices.Indices`."""
+    return {
+        "lv_edv_ml": targets.lv_edv_ml,
+        "lv_esv_ml": targets.lv_esv_ml,
+        "lv_sv_ml": targets.lv_edv_ml - targets.lv_esv_ml,
+        "lv_ef_percent": targets.lv_ef_percent,
+        "rv_edv_ml": targets.rv_edv_ml,
+        "rv_esv_ml": targets.rv_esv_ml,
+        "rv_sv_ml": targets.rv_edv_ml - targets.rv_esv_ml,
+        "rv_ef_percent": targets.rv_ef_percent,
+        "lv_mass_ed_g": targets.lv_mass_g,
+    }
+
+
+def _require(holds: bool, option: str, expected: str, got: object) -> None:
+    if not holds:
+        raise InputError(option, expected=expected, got=str(got))
