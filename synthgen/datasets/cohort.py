@@ -1,0 +1,272 @@
+"""`SyntheticCohort`: a published dataset as a `torchio.SubjectsDataset`. The only module that knows torchio."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import torch
+import torchio as tio
+from numpy.typing import NDArray
+
+from synthgen.datasets.manifest import VOLUMES, RecordEntry, load_manifest
+from synthgen.datasets.record import SubjectEntry
+from synthgen.datasets.zarr_store import Kind, read_volume
+from synthgen.errors import InputError
+from synthgen.labels import Pathology, Phase, Tissue, Vendor
+from synthgen.seeding import Stage, numpy_stream
+
+PhaseLayout = Literal["each", "both"]
+"""`each`: one torchio subject per phase, keys `image` and `label`. `both`: one per subject, `image_ED`, `label_ED`, ..."""
+
+Transform = Callable[[tio.Subject], tio.Subject]
+
+
+@dataclass(frozen=True)
+class StoreReader:
+    """How one volume is read: a torchio `reader` that also knows shape and affine beforehand.
+
+    It holds no file handle, so it survives pickling and forking.
+    """
+
+    root: Path
+    entry: SubjectEntry
+    phase: Phase
+    kind: Kind
+
+    def __call__(self, path: Path | str) -> tuple[torch.Tensor, NDArray[np.float64]]:
+        """Return tensor `(1, x, y, z)` and RAS+ affine; `path` is torchio's and not used."""
+        voxels = read_volume(self.root, self.entry, self.phase, self.kind)
+        tensor = torch.from_numpy(np.ascontiguousarray(voxels.transpose(2, 1, 0)[None]))
+        return tensor, self.entry.affine_ras
+
+    def __deepcopy__(self, memo: dict) -> Self:
+        """Return itself: nothing in it changes, and `SubjectsDataset` copies a subject at every access."""
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of the tensor that will be read."""
+        z, y, x = self.entry.shape
+        return 1, x, y, z
+
+
+class _Lazy:
+    """Mixin for torchio images: shape and affine come from the reader until pixels are asked for.
+
+    torchio 1.x loads the whole volume for `.shape` when an image has a reader, and keeps it. Images that transforms rebuild
+    from a tensor have no such reader and behave as torchio's own.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Tensor shape `(1, x, y, z)`, without reading."""
+        reader = self.reader
+        return super().shape if self._loaded or not isinstance(reader, StoreReader) else reader.shape
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """Affine to RAS+ millimetres, without reading."""
+        reader = self.reader
+        return super().affine if self._loaded or not isinstance(reader, StoreReader) else reader.entry.affine_ras
+
+    @affine.setter
+    def affine(self, matrix: NDArray[np.float64] | None) -> None:
+        self[tio.AFFINE] = self._parse_affine(matrix)
+
+
+class StoreImage(_Lazy, tio.ScalarImage):
+    """Lazy image of a dataset: float32."""
+
+
+class StoreLabel(_Lazy, tio.LabelMap):
+    """Lazy label map of a dataset: uint8, codes of `Tissue`."""
+
+
+class SyntheticCohort(tio.SubjectsDataset):
+    """A synthetic cohort for torchio 1.x: loaders, queues, samplers and transforms work as with any `SubjectsDataset`.
+
+    Every subject has flat metadata: `subject_id`, `phase` (layout `each` only), `pathology`, `vendor`, `manufacturer`, `sex`
+    (empty if unknown), `height_cm`, `weight_kg` and the clinical indices by name (NaN if unknown).
+
+    Use `torchio.SubjectsLoader` for batches: a plain `DataLoader` makes a `Subject` of a batch.
+
+    Parameters
+    ----------
+    subjects, transform, load_getitem
+        As `torchio.SubjectsDataset`; `open_dataset` makes them from a folder.
+    """
+
+    def __init__(
+        self,
+        subjects: Sequence[tio.Subject],
+        transform: Transform | None = None,
+        load_getitem: bool = True,
+    ) -> None:
+        super().__init__(subjects, transform=transform, load_getitem=load_getitem)
+
+    @property
+    def label_names(self) -> dict[int, str]:
+        """Name of each label value."""
+        return {tissue.value: tissue.name.lower() for tissue in Tissue}
+
+    @property
+    def subject_ids(self) -> tuple[str, ...]:
+        """Ids of the subjects, each once, in order."""
+        return tuple(dict.fromkeys(str(subject["subject_id"]) for subject in self.dry_iter()))
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Number of subjects (not of phases) of each pathology that occurs, in the order of `Pathology`."""
+        classes = {str(subject["subject_id"]): str(subject["pathology"]) for subject in self.dry_iter()}
+        counts = Counter(classes.values())
+        return {pathology.value: counts[pathology.value] for pathology in Pathology if counts[pathology.value]}
+
+    @property
+    def class_weights(self) -> dict[str, float]:
+        """Weight of each pathology that makes all classes count the same; 1 for each in a balanced cohort."""
+        counts = self.class_counts
+        mean = sum(counts.values()) / len(counts)
+        return {name: mean / count for name, count in counts.items()}
+
+    def subset(
+        self,
+        indices: Sequence[int] | None = None,
+        *,
+        pathology: Pathology | str | None = None,
+        vendor: Vendor | str | None = None,
+        phase: Phase | str | None = None,
+        subject_ids: Sequence[str] | None = None,
+    ) -> Self:
+        """Return the items that meet every condition given, as a cohort with the same transform. Reads nothing.
+
+        Raises
+        ------
+        InputError
+            If nothing is left, or a name is not in its vocabulary.
+        """
+        wanted = {
+            "pathology": pathology and Pathology.parse(pathology).value,
+            "vendor": vendor and Vendor.parse(vendor).value,
+            "phase": phase and Phase.parse(phase).value,
+        }
+        wanted = {name: value for name, value in wanted.items() if value}
+        allowed = None if subject_ids is None else set(subject_ids)
+        everything = self.dry_iter()
+        chosen = everything if indices is None else [everything[int(index)] for index in indices]
+        kept = [
+            subject
+            for subject in chosen
+            if all(subject.get(name) == value for name, value in wanted.items())
+            and (allowed is None or subject["subject_id"] in allowed)
+        ]
+        if not kept:
+            raise InputError(
+                "subset", expected="at least one subject", got=f"none with {wanted or subject_ids or indices}"
+            )
+        return self._like(kept)
+
+    def split(self, *fractions: float, seed: int = 0) -> tuple[Self, ...]:
+        """Divide the subjects into parts of these fractions, class by class; both phases of a subject stay together.
+
+        Parameters
+        ----------
+        fractions
+            Positive, their sum at most 1; what a sum below 1 leaves over is in no part.
+        seed
+            Another seed, another division; the same seed, the same division.
+
+        Raises
+        ------
+        InputError
+            If the fractions are wrong or a part would be empty.
+        """
+        if not fractions or min(fractions) <= 0 or sum(fractions) > 1 + 1e-9:
+            raise InputError("split", expected="positive fractions that sum to at most 1", got=f"{fractions}")
+        classes = {str(subject["subject_id"]): str(subject["pathology"]) for subject in self.dry_iter()}
+        parts: list[list[str]] = [[] for _ in fractions]
+        quota = np.array([*fractions, max(0.0, 1.0 - sum(fractions))])
+        given = np.zeros(len(quota))
+        for number, pathology in enumerate(Pathology):
+            members = sorted(subject_id for subject_id, name in classes.items() if name == pathology)
+            numpy_stream(seed, subject=number, stage=Stage.SPLIT).shuffle(members)
+            for member in members:
+                # to the part that is furthest behind: sizes come out exact over all, and nearly so in every class
+                part = int(np.argmax(quota * (given.sum() + 1) - given))
+                given[part] += 1
+                if part < len(parts):
+                    parts[part].append(member)
+        return tuple(self.subset(subject_ids=part) for part in parts)
+
+    def _like(self, subjects: Sequence[tio.Subject]) -> Self:
+        return type(self)(subjects, transform=self._transform, load_getitem=self.load_getitem)
+
+
+def open_dataset(
+    path: Path | str, *, phases: PhaseLayout = "each", transform: Transform | None = None
+) -> SyntheticCohort:
+    """Open a published dataset. Reads the manifest and no pixel.
+
+    Parameters
+    ----------
+    path
+        The dataset's folder.
+    phases
+        `each` for one torchio subject per (subject, phase) with keys `image` and `label`; `both` for one per subject with
+        `image_ED`, `label_ED`, `image_ES` and `label_ES`.
+    transform
+        Applied by torchio to each subject after loading.
+
+    Raises
+    ------
+    InputError
+        If there is no dataset at `path`.
+    DamageError
+        If its manifest was changed.
+    """
+    if phases not in {"each", "both"}:
+        raise InputError("phases", expected="'each' or 'both'", got=repr(phases))
+    root = Path(path).absolute()
+    manifest = load_manifest(root)
+    names = sorted({name for entry in manifest.subjects for name in entry.indices})
+    subjects = []
+    for entry in manifest.subjects:
+        facts = _facts(entry, names)
+        lean = SubjectEntry(**{name: getattr(entry, name) for name in SubjectEntry.model_fields})
+        if phases == "both":
+            images = {f"{kind}_{phase}": image for phase in Phase for kind, image in _images(root, lean, phase).items()}
+            subjects.append(tio.Subject(**images, **facts))
+        else:
+            subjects.extend(tio.Subject(**_images(root, lean, phase), phase=phase.value, **facts) for phase in Phase)
+    return SyntheticCohort(subjects, transform=transform)
+
+
+def _images(root: Path, entry: SubjectEntry, phase: Phase) -> dict[str, tio.Image]:
+    # torchio wants a path that exists; which volume it is, the reader knows
+    return {
+        "image": StoreImage(path=root / VOLUMES, reader=StoreReader(root, entry, phase, "image")),
+        "label": StoreLabel(path=root / VOLUMES, reader=StoreReader(root, entry, phase, "label")),
+    }
+
+
+def _facts(entry: RecordEntry, index_names: Sequence[str]) -> Mapping[str, str | float]:
+    """Return metadata with the same keys for every subject: torchio cannot collate anything else."""
+    body = entry.body
+    facts: dict[str, str | float] = {
+        "subject_id": entry.id,
+        "pathology": entry.pathology.value,
+        "vendor": entry.vendor.value,
+        "manufacturer": entry.vendor.manufacturer,
+        "sex": body.sex.value if body and body.sex else "",
+        "height_cm": body.height_cm if body else math.nan,
+        "weight_kg": body.weight_kg if body else math.nan,
+    }
+    for name in index_names:
+        value = entry.indices.get(name)
+        facts[name] = math.nan if value is None else value
+    return facts

@@ -1,0 +1,372 @@
+"""`DatasetWriter`: subjects become a dataset, whole or not at all, and a killed build goes on where it stopped.
+
+NAME.partial/ grows; each subject is staged, hashed, renamed into place, and then marked by its record. The manifest comes last,
+and only then does the folder get its name. Nothing that depends on time, host or order of arrival is written, so a resumed dataset
+equals an uninterrupted one byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthgen.datasets.documents import plain
+from synthgen.datasets.files import (
+    check_identifier,
+    check_relative,
+    sync_folder,
+    write_atomic,
+    writing_failed,
+)
+from synthgen.datasets.lock import FolderLock
+from synthgen.datasets.manifest import MANIFEST, RECORDS, VOLUMES, Manifest, Plan, make_manifest, record_path
+from synthgen.datasets.preview import draw_sheet, png_bytes
+from synthgen.datasets.reader import read_subject
+from synthgen.datasets.record import FileEntry, SubjectRecord, array_digest, recipe_id, subject_digest
+from synthgen.datasets.verify import is_whole
+from synthgen.datasets.zarr_store import Kind, quantise, root_metadata, write_group
+from synthgen.errors import InputError, PartialError, SynthgenError
+from synthgen.labels import Phase, Tissue
+from synthgen.subjects import SyntheticSubject
+
+PLAN = "plan.json"
+PREVIEW = "preview.png"
+_STAGING = ".staging"
+
+
+class DatasetWriter:
+    """Writer of one dataset; made by `open`, used as a context manager, from as many threads as you like.
+
+    Responsible for: atomic subjects, resume, the lock, the manifest, the published name.
+    Not responsible for: making subjects, or their order; `.done` says which ones need not be made.
+
+    Example
+    -------
+    >>> with DatasetWriter.open("cohort", plan=plan, subject_ids=ids) as writer:  # doctest: +SKIP
+    ...     for subject_id in ids:
+    ...         if subject_id not in writer.done:
+    ...             writer.add(make(subject_id))
+    ...     writer.finish({"models": [bundle.description]})
+    """
+
+    def __init__(self, out: Path, plan: Plan, lock: FolderLock) -> None:
+        self._out = out
+        self._plan = plan
+        self._lock = lock
+        self._folder = out.with_name(out.name + ".partial")
+        self._index = {subject_id: index for index, subject_id in enumerate(plan.subject_ids)}
+        self._guard = threading.Lock()
+        self._busy: set[str] = set()
+        self._records: dict[str, tuple[SubjectRecord, FileEntry]] = {}
+
+    @classmethod
+    def open(cls, out: Path | str, *, plan: Mapping[str, object], subject_ids: Sequence[str]) -> Self:
+        """Begin the dataset `out`, or go on with it.
+
+        Parameters
+        ----------
+        out
+            Folder to publish; must not exist. `out.partial` beside it is where the work lies until then.
+        plan
+            Everything that decides the content, as JSON: recipe, bundle hashes, version. The same plan resumes.
+        subject_ids
+            The ids to write, in the order of the dataset. They become folder names.
+
+        Raises
+        ------
+        InputError
+            If `out` exists, another process is writing it, an unfinished dataset of another plan lies there, or an id cannot
+            be a folder name.
+        """
+        out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that the user means
+        content = Plan(plan=plain(plan), subject_ids=_checked_ids(subject_ids))
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            lock = FolderLock(out)
+        except OSError as error:
+            raise writing_failed(out, error) from error
+        try:
+            writer = cls(out, content, lock)
+            writer._prepare()
+        except OSError as error:
+            lock.release()
+            raise writing_failed(out, error) from error
+        except BaseException:
+            lock.release()
+            raise
+        return writer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others write. What is not finished stays in `NAME.partial` for the next run of the same plan."""
+        self._lock.release()
+
+    @property
+    def folder(self) -> Path:
+        """Where the unfinished dataset lies."""
+        return self._folder
+
+    @property
+    def done(self) -> frozenset[str]:
+        """Ids of the subjects that are written and whole."""
+        with self._guard:
+            return frozenset(self._records)
+
+    def _prepare(self) -> None:
+        if self._out.exists() or self._out.is_symlink():
+            raise InputError(
+                self._out,
+                expected="a name that is free",
+                got="one that exists",
+                hint="A published dataset is never overwritten: choose another name or remove it",
+            )
+        self._refuse_other_plan()
+        for folder in (self._folder, self._folder / RECORDS, self._folder / VOLUMES, self._folder / _STAGING):
+            folder.mkdir(exist_ok=True)
+        write_atomic(self._folder / PLAN, self._plan.to_bytes(), staging=self._folder / _STAGING)
+        self._recover()
+        write_atomic(self._folder / VOLUMES / "zarr.json", root_metadata(), staging=self._folder / _STAGING)
+
+    def _refuse_other_plan(self) -> None:
+        """Refuse to mix two datasets, and to take over a folder that is none."""
+        if self._folder.is_symlink() or (self._folder.exists() and not self._folder.is_dir()):
+            raise InputError(self._folder, expected="a folder or nothing", got="a link or a file")
+        if not self._folder.exists():
+            return
+        names = {path.name for path in self._folder.iterdir()}
+        if not names & {PLAN, MANIFEST}:
+            # killed before the plan was written: nothing but empty folders can be there
+            same = names <= {RECORDS, VOLUMES, _STAGING} and not self._holds_files()
+        else:
+            same = self._found_plan(names) == self._plan
+        if not same:
+            raise InputError(
+                self._folder,
+                expected="an unfinished dataset of this plan",
+                got="something else",
+                hint=f"Run the command that began it, choose another name, or remove {self._folder.name}",
+            )
+
+    def _holds_files(self) -> bool:
+        staging = self._folder / _STAGING
+        return any(p.is_file() and staging not in p.parents for p in self._folder.rglob("*"))
+
+    def _found_plan(self, names: set[str]) -> Plan | None:
+        try:
+            if PLAN in names:
+                return Plan.read(self._folder, PLAN)
+            manifest = Manifest.read(self._folder, MANIFEST)  # killed between the last two steps of publishing
+            return Plan(plan=manifest.plan, subject_ids=tuple(entry.id for entry in manifest.subjects))
+        except SynthgenError:
+            return None
+
+    def _recover(self) -> None:
+        """Keep the subjects that are whole and remove every other trace of an earlier run."""
+        _remove(self._folder / _STAGING)
+        (self._folder / _STAGING).mkdir()
+        for path in self._folder.iterdir():
+            if path.name not in {PLAN, RECORDS, VOLUMES, _STAGING}:
+                _remove(path)
+        for path in (self._folder / RECORDS).iterdir():
+            record = self._whole_record(path)
+            if record is None:
+                _remove(path)
+            else:
+                self._records[record.id] = record, _entry(self._folder, record_path(record.id))
+        for path in (self._folder / VOLUMES).iterdir():
+            if path.name not in self._records:
+                _remove(path)
+
+    def _whole_record(self, path: Path) -> SubjectRecord | None:
+        try:
+            record = SubjectRecord.read(self._folder, f"{RECORDS}/{path.name}")
+        except SynthgenError:
+            return None
+        named = path.name == f"{record.id}.json" and self._index.get(record.id) == record.index
+        return record if named and is_whole(self._folder, record) else None
+
+    def add(self, subject: SyntheticSubject) -> None:
+        """Write one subject. Returns when it is part of the dataset; safe to call from several threads at once.
+
+        Raises
+        ------
+        InputError
+            If the subject is not in the plan, is there already, or cannot be stored (not finite, no tissue code, mixed grids).
+        SynthgenError
+            If the file system refuses.
+        """
+        subject_id = subject.subject_id
+        if subject_id not in self._index:
+            raise InputError(subject_id, expected="a subject of the plan", got="one that the plan does not name")
+        with self._guard:
+            if subject_id in self._records or subject_id in self._busy:
+                raise InputError(subject_id, expected="a subject that is not written yet", got="one that is")
+            self._busy.add(subject_id)
+        staged = self._folder / _STAGING / subject_id
+        try:
+            record = self._stage(subject, staged)
+            staged.rename(self._folder / VOLUMES / subject_id)
+            path = record_path(subject_id)
+            data = record.to_bytes()
+            write_atomic(self._folder / path, data, staging=self._folder / _STAGING)
+            entry = FileEntry(path=path, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+            with self._guard:
+                self._records[subject_id] = record, entry
+        except OSError as error:
+            raise writing_failed(staged, error) from error
+        finally:
+            with self._guard:
+                self._busy.discard(subject_id)
+                failed = subject_id not in self._records
+            if failed:
+                _remove(staged)
+                _remove(self._folder / VOLUMES / subject_id)
+
+    def _stage(self, subject: SyntheticSubject, staged: Path) -> SubjectRecord:
+        _check_grid(subject)
+        grid = subject.labels[Phase.ED]
+        affine = grid.affine.astype(np.float32).astype(np.float64)  # what a NIfTI header keeps exactly
+        images, intensity = quantise({phase: subject.images[phase].voxels for phase in Phase})
+        labels = {phase: _checked_labels(subject, phase) for phase in Phase}
+        stored: dict[Kind, Mapping[Phase, NDArray]] = {"image": images, "label": labels}
+        staged.mkdir()
+        files = write_group(staged, subject, stored, affine, intensity)
+        digests = {p.value: {"image": array_digest(images[p]), "label": array_digest(labels[p])} for p in Phase}
+        body = subject.body
+        content = {
+            "id": subject.subject_id,
+            "index": self._index[subject.subject_id],
+            "pathology": subject.pathology.value,
+            "vendor": subject.vendor.value,
+            "body": body and {"height_cm": body.height_cm, "weight_kg": body.weight_kg, "sex": body.sex},
+            "phases": tuple(phase.value for phase in Phase),
+            "shape": grid.shape,
+            "spacing_mm": tuple(float(s) for s in grid.spacing_mm),
+            "affine": affine.tolist(),
+            "intensity": intensity.model_dump(),
+            "indices": plain(subject.indices),
+            "digests": digests,
+            "files": files,
+            "history": plain(subject.record),
+        }
+        record = SubjectRecord.model_validate({**content, "subject_digest": "0" * 64})
+        digest = subject_digest(record.model_dump(mode="json"))
+        return record.model_copy(update={"subject_digest": digest})
+
+    def add_file(self, name: str, data: bytes) -> None:
+        """Put a file that belongs to no subject into the dataset's top folder; it is in the manifest and is verified.
+
+        An equal name replaces the file. Files of an earlier, interrupted run are gone: add them again before `finish`.
+        """
+        check_relative(name)
+        if "/" in name or name.startswith(".") or name in {PLAN, MANIFEST, RECORDS, VOLUMES}:
+            raise InputError("file name", expected="a plain file name that the dataset does not use", got=repr(name))
+        write_atomic(self._folder / name, data, staging=self._folder / _STAGING)
+
+    def finish(self, extra: Mapping[str, object] | None = None, *, preview_rows: int = 5) -> Path:
+        """Publish the dataset and return its folder.
+
+        Parameters
+        ----------
+        extra
+            JSON-able facts for the manifest; `version`, `legal` and `models` become its fields of that name. Leave out times
+            and durations if equal builds shall be equal bytes.
+        preview_rows
+            Subjects on `preview.png`; 0 for no preview.
+
+        Raises
+        ------
+        PartialError
+            If subjects of the plan are missing; what is there stays for the next run.
+        """
+        missing = [subject_id for subject_id in self._plan.subject_ids if subject_id not in self._records]
+        if missing or self._busy:
+            raise PartialError(
+                f"{self._out}: {len(missing)} of {len(self._index)} subjects are missing (first: {missing[:1]}); "
+                "the same command goes on with it."
+            )
+        try:
+            return self._publish(plain(extra or {}), preview_rows)
+        except OSError as error:
+            raise writing_failed(self._out, error) from error
+
+    def _publish(self, extra: dict, preview_rows: int) -> Path:
+        records = [self._records[subject_id] for subject_id in self._plan.subject_ids]
+        if preview_rows > 0:
+            first = sorted((record for record, _ in records), key=lambda record: record.id)[:preview_rows]
+            self.add_file(PREVIEW, png_bytes(draw_sheet([read_subject(self._folder, record) for record in first])))
+        ours = {PLAN, MANIFEST, RECORDS, VOLUMES, _STAGING}
+        names = [path.name for path in self._folder.iterdir() if path.name not in ours]
+        files = [_entry(self._folder, name) for name in sorted([*names, f"{VOLUMES}/zarr.json"])]
+        plan = dict(self._plan.plan)
+        manifest = make_manifest(plan, recipe_id(plan), records, files, extra)
+        write_atomic(self._folder / MANIFEST, manifest.to_bytes(), staging=self._folder / _STAGING)
+        os.sync()  # one call instead of a sync per chunk: the name must not be on the disk before the voxels are
+        _remove(self._folder / _STAGING)
+        (self._folder / PLAN).unlink()
+        self._folder.rename(self._out)
+        sync_folder(self._out.parent)
+        self.close()
+        return self._out
+
+
+def _checked_ids(subject_ids: Sequence[str]) -> tuple[str, ...]:
+    ids = tuple(check_identifier(subject_id) for subject_id in subject_ids)
+    if not ids:
+        raise InputError("subject ids", expected="at least one", got="none")
+    if len({subject_id.lower() for subject_id in ids}) != len(ids):
+        raise InputError("subject ids", expected="ids that differ by more than case", got="two that do not")
+    return ids
+
+
+def _check_grid(subject: SyntheticSubject) -> None:
+    grid = subject.labels[Phase.ED]
+    for volumes in (subject.images, subject.labels):
+        for phase in Phase:
+            volume = volumes[phase]
+            same = volume.shape == grid.shape and np.allclose(volume.affine, grid.affine, rtol=0, atol=1e-6)
+            if not same:
+                raise InputError(
+                    subject.subject_id,
+                    expected="one grid for image and label at ED and ES",
+                    got=f"another shape or affine at {phase}",
+                )
+
+
+def _checked_labels(subject: SyntheticSubject, phase: Phase) -> NDArray[np.uint8]:
+    voxels = subject.labels[phase].voxels
+    if voxels.dtype != np.uint8 or voxels.max() > max(Tissue):
+        raise InputError(
+            subject.subject_id,
+            expected=f"uint8 labels from 0 to {int(max(Tissue))}",
+            got=f"{voxels.dtype} up to {voxels.max()} at {phase}",
+        )
+    return voxels
+
+
+def _entry(root: Path, path: str) -> FileEntry:
+    data = (root / path).read_bytes()
+    return FileEntry(path=path, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
