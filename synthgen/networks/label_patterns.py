@@ -93,12 +93,12 @@ def _compose(row: Tensor, labels: Tensor, classes: int, count: int) -> tuple[Ten
     """Return `members` and `index` of `LabelPatterns` from the 3 x 3 rows `(N, H + 2, W + 2)`, one pixel of rim included."""
     images, height, width = labels.shape
     corners = [row[:, dy : dy + height, dx : dx + width] for dy in (0, 2) for dx in (0, 2)]
-    varied = torch.stack(corners).amax(0) > classes
     code = corners[0]
+    # Constant means: the four corners are one row, and that row is a class. Rim pixels cannot be constant: they see "outside".
+    varied = corners[0] >= classes
     for corner in corners[1:]:
         code = code * count + corner
-    # A rim corner can be the constant "outside" window, whose code then says so: only rows of real classes are constant.
-    varied |= torch.stack(corners).amin(0) != torch.stack(corners).amax(0)
+        varied = varied | (corner != corners[0])
     distinct, inverse = torch.unique(code[varied], return_inverse=True)
     index = labels.to(torch.int64)
     index[varied] = inverse + classes

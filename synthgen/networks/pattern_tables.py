@@ -9,14 +9,14 @@ fixed size, so its bits do not depend on what else is rendered, before, after or
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthgen.errors import InputError
+from synthgen.networks.batching import parts, rows
 from synthgen.networks.label_patterns import LabelPatterns, find_patterns
-from synthgen.networks.spade import Level, Modulate, SpadeGenerator, DenseField, PatternField, at_size, pooled_noise
+from synthgen.networks.spade import DenseField, Level, Modulate, PatternField, SpadeGenerator, at_size, pooled_noise
 
-DENSE_SHARE = 0.35
+DENSE_SHARE = 0.6
 """Distinct windows per pixel above which a level is evaluated densely: the table would cost as much as the pixels."""
 
 
@@ -63,7 +63,7 @@ class SpadeRenderer:
         x = generator.begin(style).expand(len(labels), -1, -1, -1)
         for level in generator.levels:
             x = self._level(level, x, labels, style, noise)
-        images = [generator.finish(part)[:count, 0] for part, count in _parts(x, _sub_batch(generator.image_size))]
+        images = [generator.finish(part)[:count, 0] for part, count in parts(x, _sub_batch(generator.image_size))]
         return torch.cat(images)
 
     def _check(self, labels: Tensor, style: Tensor, noise: Tensor) -> None:
@@ -91,10 +91,10 @@ class SpadeRenderer:
         gain, step = level.gain_of(style), _sub_batch(level.size)
         level_noise = pooled_noise(noise.to(torch.float32), level.size)
         outputs = []
-        for start, (part, count) in zip(range(0, len(labels), step), _parts(x, step), strict=True):
-            rows = _rows(start, step, len(labels), labels.device)
-            entered = level.enter(part, gain, level_noise[rows])
-            outputs.append(level.block(entered, _modulate(layers, small, rows, self.generator.classes))[:count])
+        for start, (part, count) in zip(range(0, len(labels), step), parts(x, step), strict=True):
+            part_rows = rows(start, step, len(labels), labels.device)
+            entered = level.enter(part.contiguous(memory_format=torch.channels_last), gain, level_noise[part_rows])
+            outputs.append(level.block(entered, _modulate(layers, small, part_rows, self.generator.classes))[:count])
         return torch.cat(outputs)
 
 
@@ -107,13 +107,13 @@ class _FoldedModulation:
             table = PatternField(patterns).table(shared, weight, bias)
             self.scale, self.shift = (half.contiguous() for half in table.chunk(2, dim=1))
 
-    def apply(self, x: Tensor, small: Tensor, rows: Tensor, classes: int) -> Tensor:
-        """Return the modulated `x`; `rows` are the slices of the stack that `x` holds."""
+    def apply(self, x: Tensor, small: Tensor, chosen: Tensor, classes: int) -> Tensor:
+        """Return the modulated `x`; `chosen` are the slices of the stack that `x` holds."""
         if self.patterns is None:
-            scale, shift = DenseField(small[rows], classes).convolve(self.shared, self.weight, self.bias)
+            scale, shift = DenseField(small[chosen], classes).convolve(self.shared, self.weight, self.bias)
             return torch.addcmul(shift, x, scale)
         batch, channels, height, width = x.shape
-        index = self.patterns.index[rows].reshape(-1)
+        index = self.patterns.index[chosen].reshape(-1)
         scale, shift = (
             table.index_select(0, index).view(batch, height, width, channels).permute(0, 3, 1, 2)
             for table in (self.scale, self.shift)
@@ -121,26 +121,10 @@ class _FoldedModulation:
         return shift.addcmul_(x, scale)
 
 
-def _modulate(layers: list[_FoldedModulation], small: Tensor, rows: Tensor, classes: int) -> Modulate:
-    return lambda index, x: layers[index].apply(x, small, rows, classes)
+def _modulate(layers: list[_FoldedModulation], small: Tensor, chosen: Tensor, classes: int) -> Modulate:
+    return lambda index, x: layers[index].apply(x, small, chosen, classes)
 
 
 def _sub_batch(size: int) -> int:
     """Return how many slices run together: few where the image is large, so that activations stay in the L2 cache."""
     return 16 if size <= 16 else 8 if size <= 32 else 4 if size <= 64 else 2
-
-
-def _rows(start: int, step: int, count: int, device: torch.device) -> Tensor:
-    """Return `step` slice numbers from `start`; the tail repeats the last slice, so that every sub-batch has one shape."""
-    return torch.arange(start, start + step, device=device).clamp_(max=count - 1)
-
-
-def _parts(x: Tensor, step: int) -> list[tuple[Tensor, int]]:
-    """Return `x` in sub-batches of exactly `step` slices, each with the number of slices that count."""
-    count = len(x)
-    parts = []
-    for start in range(0, count, step):
-        stop = min(start + step, count)
-        part = x[start:stop] if stop - start == step else x[_rows(start, step, count, x.device)]
-        parts.append((part.contiguous(memory_format=torch.channels_last), stop - start))
-    return parts

@@ -1,0 +1,31 @@
+"""Fixed sub-batches: a network's output for one item must not depend on how many others are computed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+
+def rows(start: int, step: int, count: int, device: torch.device | None = None) -> Tensor:
+    """Return `step` row numbers from `start`, the last row repeated past the end."""
+    return torch.arange(start, start + step, device=device).clamp_(max=count - 1)
+
+
+def parts(x: Tensor, step: int) -> Iterator[tuple[Tensor, int]]:
+    """Yield `x` in sub-batches of exactly `step` rows, each with the number of rows that count.
+
+    A sub-batch of another size can run another kernel, whose last bits differ; a sub-batch of one always does.
+    """
+    count = len(x)
+    for start in range(0, count, step):
+        stop = min(start + step, count)
+        yield (x[start:stop] if stop - start == step else x[rows(start, step, count, x.device)]), stop - start
+
+
+def apply_in_parts(function: Callable[[Tensor], Tensor], x: Tensor, step: int) -> Tensor:
+    """Return `function` of `x` along its first axis, evaluated in fixed sub-batches; an empty `x` gives one part cut to none."""
+    if not len(x):
+        return function(x.new_zeros((step, *x.shape[1:])))[:0]
+    return torch.cat([function(part)[:count] for part, count in parts(x, step)])

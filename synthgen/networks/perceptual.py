@@ -1,0 +1,124 @@
+"""Feature networks for the perceptual loss.
+
+The papers use VGG19 trained on ImageNet (Simonyan & Zisserman 2015, arXiv 1409.1556). Its weights cannot be shipped, so by
+default the features are those of a small segmentation network trained on the cohort itself, which knows what tissue looks
+like. A bundle says which of the two it was made with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from synthgen.errors import InputError
+
+VGG19_BLOCKS = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512,))
+"""Convolutions of VGG19 up to `relu5_1`, by resolution."""
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class TissueNet(nn.Module):
+    """Small U-Net that segments tissues; its encoder's features serve the perceptual loss.
+
+    Parameters
+    ----------
+    classes
+        Label classes K.
+    widths
+        Channels per resolution, finest first.
+    """
+
+    def __init__(self, *, classes: int = 9, widths: Sequence[int] = (16, 32, 64, 64)) -> None:
+        super().__init__()
+        self.arguments = {"classes": classes, "widths": list(widths)}
+        self.down = nn.ModuleList(
+            _block(before, after, stride=1 if i == 0 else 2)
+            for i, (before, after) in enumerate(zip((1, *widths[:-1]), widths, strict=True))
+        )
+        self.up = nn.ModuleList(_block(low + high, high) for high, low in zip(widths[:-1], widths[1:], strict=True))
+        self.head = nn.Conv2d(widths[0], classes, 1)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return the encoder's features, finest first, of images `(B, 1, H, W)` in [-1, 1]."""
+        features, x = [], images
+        for block in self.down:
+            x = block(x)
+            features.append(x)
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits `(B, K, H, W)`."""
+        features = self.features(images)
+        x = features[-1]
+        for block, skip in zip(reversed(self.up), reversed(features[:-1]), strict=True):
+            x = block(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
+        return self.head(x)
+
+
+class Vgg19Features(nn.Module):
+    """Features of VGG19 at `relu1_1` to `relu5_1`, from a weights file that the user supplies.
+
+    Parameters
+    ----------
+    weights
+        A safetensors file with torchvision's names (`features.0.weight`, ...); further tensors in it are ignored.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a tensor is missing or has another shape.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        try:
+            tensors = load_file(weights)
+        except (OSError, SafetensorError) as error:
+            raise InputError(weights, expected="a safetensors file with VGG19 weights", got=str(error)) from error
+        self.blocks = nn.ModuleList()
+        position, before = 0, 3
+        for widths in VGG19_BLOCKS:
+            convs = nn.ModuleList()
+            for width in widths:
+                convs.append(_loaded_conv(before, width, tensors, f"features.{position}", weights))
+                position, before = position + 2, width  # a ReLU follows every convolution
+            self.blocks.append(convs)
+            position += 1  # the pooling layer
+        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1))
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return five feature maps, finest first, of images `(B, 1, H, W)` in [-1, 1]."""
+        x = ((images + 1) / 2 - self.mean) / self.std
+        features = []
+        for i, convs in enumerate(self.blocks):
+            x = F.max_pool2d(x, 2) if i else x
+            for j, conv in enumerate(convs):
+                x = F.relu(conv(x))
+                if j == 0:
+                    features.append(x)
+        return features
+
+
+def _block(before: int, after: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2, inplace=True)
+    )
+
+
+def _loaded_conv(before: int, width: int, tensors: dict[str, Tensor], name: str, source: Path) -> nn.Conv2d:
+    conv = nn.Conv2d(before, width, 3, padding=1)
+    for part, parameter in conv.named_parameters():
+        tensor = tensors.get(f"{name}.{part}")
+        if tensor is None or tensor.shape != parameter.shape:
+            got = "none" if tensor is None else f"shape {tuple(tensor.shape)}"
+            raise InputError(source, expected=f"tensor {name}.{part} of shape {tuple(parameter.shape)}", got=got)
+        parameter.data.copy_(tensor)
+    return conv
