@@ -22,7 +22,7 @@ from synthgen.labels import Pathology, Phase, Tissue, Vendor
 from synthgen.seeding import Stage, numpy_stream
 
 PhaseLayout = Literal["each", "both"]
-"""`each`: one torchio subject per phase, keys `image` and `label`. `both`: one per subject, `image_ED`, `label_ED`, ..."""
+"""`each`: a torchio subject per phase, with `image` and `label`. `both`: one per subject, with `image_ED` and so on."""
 
 Transform = Callable[[tio.Subject], tio.Subject]
 
@@ -39,7 +39,7 @@ class StoreReader:
     phase: Phase
     kind: Kind
 
-    def __call__(self, path: Path | str) -> tuple[torch.Tensor, NDArray[np.float64]]:
+    def __call__(self, path: Path | str) -> tuple[torch.Tensor, NDArray[np.float64]]:  # noqa: ARG002 - torchio's signature
         """Return tensor `(1, x, y, z)` and RAS+ affine; `path` is torchio's and not used."""
         voxels = read_volume(self.root, self.entry, self.phase, self.kind)
         tensor = torch.from_numpy(np.ascontiguousarray(voxels.transpose(2, 1, 0)[None]))
@@ -56,11 +56,11 @@ class StoreReader:
         return 1, x, y, z
 
 
-class _Lazy:
+class _Lazy(tio.Image):
     """Mixin for torchio images: shape and affine come from the reader until pixels are asked for.
 
-    torchio 1.x loads the whole volume for `.shape` when an image has a reader, and keeps it. Images that transforms rebuild
-    from a tensor have no such reader and behave as torchio's own.
+    torchio 1.x loads the whole volume for `.shape` when an image has a reader, and keeps it. Images that transforms
+    rebuild from a tensor have no such reader and behave as torchio's own.
     """
 
     @property
@@ -76,7 +76,7 @@ class _Lazy:
         return super().affine if self._loaded or not isinstance(reader, StoreReader) else reader.entry.affine_ras
 
     @affine.setter
-    def affine(self, matrix: NDArray[np.float64] | None) -> None:
+    def affine(self, matrix: torch.Tensor | NDArray | None) -> None:
         self[tio.AFFINE] = self._parse_affine(matrix)
 
 
@@ -91,8 +91,8 @@ class StoreLabel(_Lazy, tio.LabelMap):
 class SyntheticCohort(tio.SubjectsDataset):
     """A synthetic cohort for torchio 1.x: loaders, queues, samplers and transforms work as with any `SubjectsDataset`.
 
-    Every subject has flat metadata: `subject_id`, `phase` (layout `each` only), `pathology`, `vendor`, `manufacturer`, `sex`
-    (empty if unknown), `height_cm`, `weight_kg` and the clinical indices by name (NaN if unknown).
+    Every subject has flat metadata: `subject_id`, `phase` (layout `each` only), `pathology`, `vendor`, `manufacturer`,
+    `sex` (empty if unknown), `height_cm`, `weight_kg` and the clinical indices by name (NaN if unknown).
 
     Use `torchio.SubjectsLoader` for batches: a plain `DataLoader` makes a `Subject` of a batch.
 
@@ -217,8 +217,8 @@ def open_dataset(
     path
         The dataset's folder.
     phases
-        `each` for one torchio subject per (subject, phase) with keys `image` and `label`; `both` for one per subject with
-        `image_ED`, `label_ED`, `image_ES` and `label_ES`.
+        `each` for one torchio subject per (subject, phase) with keys `image` and `label`; `both` for one per subject
+        with `image_ED`, `label_ED`, `image_ES` and `label_ES`.
     transform
         Applied by torchio to each subject after loading.
 

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Self, TypeVar
 
 import numpy as np
@@ -26,7 +26,9 @@ class Frozen(BaseModel):
 
 
 def plain(value: object) -> JsonValue:
-    """Return `value` as plain JSON: numpy numbers and arrays, enums, paths and tuples converted, NaN and infinity to None.
+    """Return `value` as plain JSON.
+
+    Numpy numbers and arrays, enums, paths, models and tuples are converted; NaN and infinity become None.
 
     Raises
     ------
@@ -34,25 +36,35 @@ def plain(value: object) -> JsonValue:
         If something in it has no JSON form.
     """
     if isinstance(value, Enum):
-        return plain(value.value)
+        value = value.value
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, Mapping):
+        return {str(plain(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        value = sorted(value)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(item) for item in value]
+    return _scalar(value)
+
+
+def _scalar(value: object) -> JsonValue:
     if value is None or isinstance(value, bool | str):
         return value
-    if isinstance(value, np.generic | np.ndarray):
-        return plain(value.tolist())
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(plain(key)): plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence | set | frozenset):
-        items = sorted(value) if isinstance(value, set | frozenset) else value
-        return [plain(item) for item in items]
-    if isinstance(value, BaseModel):
-        return plain(value.model_dump(mode="json", by_alias=True))
-    if isinstance(value, Path):
+    if isinstance(value, PurePath):
         return value.as_posix()
     raise InputError("record", expected="values with a JSON form", got=f"a {type(value).__name__}")
+
+
+def plain_object(mapping: Mapping[str, object]) -> dict[str, JsonValue]:
+    """Return a mapping as a plain JSON object; raises as `plain`."""
+    return {str(key): plain(value) for key, value in mapping.items()}
 
 
 def canonical_json(value: object) -> bytes:

@@ -87,7 +87,7 @@ def sha256_file(path: Path) -> str:
 
 
 def walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield (relative POSIX path, lstat) of everything below `root`, folders included, in sorted order, no link followed."""
+    """Yield (relative POSIX path, lstat) of everything below `root`, folders included, sorted, no link followed."""
 
     def below(folder: str) -> Iterator[tuple[str, os.stat_result]]:
         with os.scandir(root / folder) as entries:

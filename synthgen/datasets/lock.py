@@ -15,8 +15,8 @@ from synthgen.errors import InputError, SynthgenError
 class FolderLock:
     """Exclusive right to write the dataset `folder`, held through the file `.NAME.lock` beside it.
 
-    The lock is the kernel's (`flock`), so it ends with the process, however it ends; a lock file that stays behind means
-    nothing.
+    The lock is the kernel's (`flock`), so it ends with the process, however it ends; a lock file that stays behind
+    means nothing.
 
     Raises
     ------

@@ -1,4 +1,7 @@
-"""`manifest.json`: what a dataset holds, what was asked for, what made it. No wall-clock time: equal builds are equal bytes."""
+"""`manifest.json`: what a dataset holds, what was asked for, what made it.
+
+It knows no wall-clock time, so equal builds are equal bytes; when a dataset was made, the file system says.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from synthgen import __version__
 from synthgen.datasets.documents import Document, Frozen
-from synthgen.datasets.record import LABEL_MAP, FileEntry, Identifier, SubjectEntry, SubjectRecord, content_id
+from synthgen.datasets.record import FileEntry, Identifier, SubjectEntry, SubjectRecord, content_id
 from synthgen.errors import InputError
 from synthgen.labels import Tissue
 
@@ -72,7 +75,7 @@ class Legal(Frozen):
 class LabelTable(Frozen):
     """Meaning and colour of each label value."""
 
-    id: Literal["synthgen/tissue@1"] = LABEL_MAP
+    id: Literal["synthgen/tissue@1"] = "synthgen/tissue@1"
     values: dict[str, int]
     colours: dict[str, tuple[int, int, int]]
 
@@ -98,7 +101,7 @@ class RecordEntry(SubjectEntry):
 
 
 class Plan(Document):
-    """`plan.json` of an unfinished dataset: the resume key. Its content moves into the manifest when the dataset is published."""
+    """`plan.json` of an unfinished dataset: the resume key. Its content moves into the manifest at the end."""
 
     schema_: Literal["synthgen/plan@1"] = Field(default="synthgen/plan@1", alias="schema")
     plan: dict[str, JsonValue]

@@ -134,7 +134,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, top: int) -> None:
 
 
 def heart_slice(labels: NDArray[np.uint8], depth: float) -> int:
-    """Return the slice at `depth` (0 base, 1 apex) of those that show the left ventricle; of all slices if none does."""
+    """Return the slice at `depth` (0 base, 1 apex) of those that show the left ventricle, or of all if none does."""
     shows = np.flatnonzero(np.isin(labels, (Tissue.LV, Tissue.MYO)).any(axis=(1, 2)))
     if shows.size == 0:
         shows = np.arange(len(labels))
@@ -154,7 +154,7 @@ def _grey(image: NDArray, window: tuple[float, float]) -> NDArray[np.uint8]:
 
 
 def _fit(pixels: NDArray[np.uint8], aspect: float, resampling: Image.Resampling) -> Image.Image:
-    """Return a slice scaled into a square tile, true to its pixel aspect (height over width of a pixel)."""
+    """Return a slice scaled into a square tile, true to its pixel aspect (height over width)."""
     rows, columns = pixels.shape
     scale = TILE / max(rows * aspect, columns)
     size = max(1, round(columns * scale)), max(1, round(rows * aspect * scale))

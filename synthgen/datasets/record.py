@@ -126,7 +126,7 @@ class SubjectRecord(SubjectEntry, Document):
 
 
 def array_digest(array: NDArray) -> str:
-    """Return the hexadecimal SHA-256 of one stored volume `(z, y, x)`, independent of chunks, codecs, byte order and memory layout."""
+    """Return the SHA-256 of one stored volume `(z, y, x)`, whatever its chunks, codecs, byte order or memory layout."""
     canonical = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     header = canonical_json({"v": 1, "dtype": array.dtype.name, "shape": array.shape, "axes": "zyx"})
     digest = hashlib.sha256(len(header).to_bytes(8, "little"))
@@ -136,13 +136,13 @@ def array_digest(array: NDArray) -> str:
 
 
 def subject_digest(entry: Mapping[str, object]) -> str:
-    """Return the SHA-256 of what makes a subject: voxels, geometry, intensities and class, but no history, host, time or container.
+    """Return the SHA-256 of what makes a subject: voxels, geometry, intensities, class; no history, time or container.
 
     Parameters
     ----------
     entry
-        Fields of `SubjectEntry`; digested are id, pathology, vendor, body, phases, affine (to 1e-6 mm), intensity and the
-        array digests.
+        Fields of `SubjectEntry`; digested are id, pathology, vendor, body, phases, affine (to 1e-6 mm), intensity and
+        the array digests.
     """
     affine = np.round(np.asarray(entry["affine"], dtype=np.float64), 6) + 0.0  # + 0.0: no negative zero
     named = {name: entry[name] for name in ("id", "pathology", "vendor", "body", "phases", "intensity", "digests")}
@@ -150,7 +150,7 @@ def subject_digest(entry: Mapping[str, object]) -> str:
 
 
 def content_id(subject_digests: Sequence[str]) -> str:
-    """Return the identity of a cohort's content: a hash over the sorted subject digests, so order and container do not matter."""
+    """Return the identity of a cohort's content: a hash over the sorted subject digests, so order does not matter."""
     return "sgc1:" + hashlib.sha256("\n".join(sorted(subject_digests)).encode()).hexdigest()
 
 

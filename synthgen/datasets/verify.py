@@ -10,7 +10,7 @@ from pathlib import Path
 from synthgen.datasets.files import sha256_file, walk
 from synthgen.datasets.manifest import MANIFEST, RECORDS, VOLUMES, Manifest, RecordEntry, load_manifest
 from synthgen.datasets.record import FileEntry, SubjectEntry, SubjectRecord, array_digest, content_id, subject_digest
-from synthgen.datasets.zarr_store import read_stored
+from synthgen.datasets.zarr_store import KINDS, read_stored
 from synthgen.errors import DamageError, InputError, SynthgenError
 from synthgen.labels import Phase
 
@@ -145,13 +145,13 @@ def check_voxels(root: Path, record: SubjectRecord) -> list[Damage]:
     """Return the volumes of a subject whose decoded content is not what its record says."""
     found = []
     for phase in Phase:
-        for kind, digest in record.digests[phase].model_dump().items():
+        for kind in KINDS:
             try:
-                same = array_digest(read_stored(root, record, phase, kind)) == digest
+                digest = array_digest(read_stored(root, record, phase, kind))
             except DamageError as error:
                 found.append(Damage(record.id, str(error)))
                 continue
-            if not same:
+            if digest != getattr(record.digests[phase], kind):
                 found.append(Damage(record.id, f"{kind} at {phase}: its voxels are not those that were written."))
     return found
 

@@ -1,8 +1,8 @@
 """`DatasetWriter`: subjects become a dataset, whole or not at all, and a killed build goes on where it stopped.
 
-NAME.partial/ grows; each subject is staged, hashed, renamed into place, and then marked by its record. The manifest comes last,
-and only then does the folder get its name. Nothing that depends on time, host or order of arrival is written, so a resumed dataset
-equals an uninterrupted one byte for byte.
+NAME.partial/ grows; each subject is staged, hashed, renamed into place, and then marked by its record. The manifest
+comes last, and only then does the folder get its name. Nothing that depends on time or order of arrival is written, so
+a resumed dataset equals an uninterrupted one byte for byte.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from synthgen.datasets.documents import plain
+from synthgen.datasets.documents import plain_object
 from synthgen.datasets.files import (
     check_identifier,
     check_relative,
@@ -31,11 +28,11 @@ from synthgen.datasets.lock import FolderLock
 from synthgen.datasets.manifest import MANIFEST, RECORDS, VOLUMES, Manifest, Plan, make_manifest, record_path
 from synthgen.datasets.preview import draw_sheet, png_bytes
 from synthgen.datasets.reader import read_subject
-from synthgen.datasets.record import FileEntry, SubjectRecord, array_digest, recipe_id, subject_digest
+from synthgen.datasets.record import FileEntry, SubjectRecord, recipe_id
+from synthgen.datasets.staging import stage_subject
 from synthgen.datasets.verify import is_whole
-from synthgen.datasets.zarr_store import Kind, quantise, root_metadata, write_group
+from synthgen.datasets.zarr_store import root_metadata
 from synthgen.errors import InputError, PartialError, SynthgenError
-from synthgen.labels import Phase, Tissue
 from synthgen.subjects import SyntheticSubject
 
 PLAN = "plan.json"
@@ -84,11 +81,11 @@ class DatasetWriter:
         Raises
         ------
         InputError
-            If `out` exists, another process is writing it, an unfinished dataset of another plan lies there, or an id cannot
-            be a folder name.
+            If `out` exists, another process is writing it, an unfinished dataset of another plan lies there, or an id
+            cannot be a folder name.
         """
         out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that the user means
-        content = Plan(plan=plain(plan), subject_ids=_checked_ids(subject_ids))
+        content = Plan(plan=plain_object(plan), subject_ids=_checked_ids(subject_ids))
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             lock = FolderLock(out)
@@ -207,7 +204,8 @@ class DatasetWriter:
         Raises
         ------
         InputError
-            If the subject is not in the plan, is there already, or cannot be stored (not finite, no tissue code, mixed grids).
+            If the subject is not in the plan, is there already, or cannot be stored (not finite, no tissue code, mixed
+            grids).
         SynthgenError
             If the file system refuses.
         """
@@ -220,7 +218,7 @@ class DatasetWriter:
             self._busy.add(subject_id)
         staged = self._folder / _STAGING / subject_id
         try:
-            record = self._stage(subject, staged)
+            record = stage_subject(staged, subject, self._index[subject_id])
             staged.rename(self._folder / VOLUMES / subject_id)
             path = record_path(subject_id)
             data = record.to_bytes()
@@ -238,37 +236,6 @@ class DatasetWriter:
                 _remove(staged)
                 _remove(self._folder / VOLUMES / subject_id)
 
-    def _stage(self, subject: SyntheticSubject, staged: Path) -> SubjectRecord:
-        _check_grid(subject)
-        grid = subject.labels[Phase.ED]
-        affine = grid.affine.astype(np.float32).astype(np.float64)  # what a NIfTI header keeps exactly
-        images, intensity = quantise({phase: subject.images[phase].voxels for phase in Phase})
-        labels = {phase: _checked_labels(subject, phase) for phase in Phase}
-        stored: dict[Kind, Mapping[Phase, NDArray]] = {"image": images, "label": labels}
-        staged.mkdir()
-        files = write_group(staged, subject, stored, affine, intensity)
-        digests = {p.value: {"image": array_digest(images[p]), "label": array_digest(labels[p])} for p in Phase}
-        body = subject.body
-        content = {
-            "id": subject.subject_id,
-            "index": self._index[subject.subject_id],
-            "pathology": subject.pathology.value,
-            "vendor": subject.vendor.value,
-            "body": body and {"height_cm": body.height_cm, "weight_kg": body.weight_kg, "sex": body.sex},
-            "phases": tuple(phase.value for phase in Phase),
-            "shape": grid.shape,
-            "spacing_mm": tuple(float(s) for s in grid.spacing_mm),
-            "affine": affine.tolist(),
-            "intensity": intensity.model_dump(),
-            "indices": plain(subject.indices),
-            "digests": digests,
-            "files": files,
-            "history": plain(subject.record),
-        }
-        record = SubjectRecord.model_validate({**content, "subject_digest": "0" * 64})
-        digest = subject_digest(record.model_dump(mode="json"))
-        return record.model_copy(update={"subject_digest": digest})
-
     def add_file(self, name: str, data: bytes) -> None:
         """Put a file that belongs to no subject into the dataset's top folder; it is in the manifest and is verified.
 
@@ -285,8 +252,8 @@ class DatasetWriter:
         Parameters
         ----------
         extra
-            JSON-able facts for the manifest; `version`, `legal` and `models` become its fields of that name. Leave out times
-            and durations if equal builds shall be equal bytes.
+            JSON-able facts for the manifest; `version`, `legal` and `models` become its fields of that name. Leave out
+            times and durations if equal builds shall be equal bytes.
         preview_rows
             Subjects on `preview.png`; 0 for no preview.
 
@@ -302,11 +269,11 @@ class DatasetWriter:
                 "the same command goes on with it."
             )
         try:
-            return self._publish(plain(extra or {}), preview_rows)
+            return self._publish(dict(extra or {}), preview_rows)
         except OSError as error:
             raise writing_failed(self._out, error) from error
 
-    def _publish(self, extra: dict, preview_rows: int) -> Path:
+    def _publish(self, extra: dict[str, object], preview_rows: int) -> Path:
         records = [self._records[subject_id] for subject_id in self._plan.subject_ids]
         if preview_rows > 0:
             first = sorted((record for record, _ in records), key=lambda record: record.id)[:preview_rows]
@@ -315,7 +282,7 @@ class DatasetWriter:
         names = [path.name for path in self._folder.iterdir() if path.name not in ours]
         files = [_entry(self._folder, name) for name in sorted([*names, f"{VOLUMES}/zarr.json"])]
         plan = dict(self._plan.plan)
-        manifest = make_manifest(plan, recipe_id(plan), records, files, extra)
+        manifest = make_manifest(plan, recipe_id(plan), records, files, plain_object(extra))
         write_atomic(self._folder / MANIFEST, manifest.to_bytes(), staging=self._folder / _STAGING)
         os.sync()  # one call instead of a sync per chunk: the name must not be on the disk before the voxels are
         _remove(self._folder / _STAGING)
@@ -333,31 +300,6 @@ def _checked_ids(subject_ids: Sequence[str]) -> tuple[str, ...]:
     if len({subject_id.lower() for subject_id in ids}) != len(ids):
         raise InputError("subject ids", expected="ids that differ by more than case", got="two that do not")
     return ids
-
-
-def _check_grid(subject: SyntheticSubject) -> None:
-    grid = subject.labels[Phase.ED]
-    for volumes in (subject.images, subject.labels):
-        for phase in Phase:
-            volume = volumes[phase]
-            same = volume.shape == grid.shape and np.allclose(volume.affine, grid.affine, rtol=0, atol=1e-6)
-            if not same:
-                raise InputError(
-                    subject.subject_id,
-                    expected="one grid for image and label at ED and ES",
-                    got=f"another shape or affine at {phase}",
-                )
-
-
-def _checked_labels(subject: SyntheticSubject, phase: Phase) -> NDArray[np.uint8]:
-    voxels = subject.labels[phase].voxels
-    if voxels.dtype != np.uint8 or voxels.max() > max(Tissue):
-        raise InputError(
-            subject.subject_id,
-            expected=f"uint8 labels from 0 to {int(max(Tissue))}",
-            got=f"{voxels.dtype} up to {voxels.max()} at {phase}",
-        )
-    return voxels
 
 
 def _entry(root: Path, path: str) -> FileEntry:

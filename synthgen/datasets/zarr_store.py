@@ -1,7 +1,7 @@
 """Zarr v3 with OME-Zarr 0.5 metadata: one group per subject, one chunk per phase, checksummed.
 
-Chunks and metadata are written and read directly: zarr-python costs 0.3 to 0.45 ms per chunk in thread hops, and a chunk file that
-is missing reads as zeros there. What is written is plain Zarr v3, and the tests read every array back through zarr-python.
+Chunks and metadata are written and read directly: zarr-python costs 0.3 to 0.45 ms per chunk in thread hops, and reads a
+missing chunk file as zeros. What is written is plain Zarr v3; the tests read it back through zarr-python.
 
 References: Zarr v3 (https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html), OME-Zarr 0.5
 (https://ngff.openmicroscopy.org/0.5/), Blosc frame (https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst).
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import google_crc32c
-import numcodecs.blosc
+import numcodecs.blosc  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,8 +29,9 @@ from synthgen.labels import Phase, Tissue
 from synthgen.subjects import SyntheticSubject
 
 Kind = Literal["image", "label"]
+KINDS: tuple[Kind, ...] = ("image", "label")
 
-# Several Blosc threads finish blocks in any order, and the order is in the bytes; one thread per call makes them repeatable.
+# Several Blosc threads finish blocks in any order, and the order is in the bytes; one thread makes them repeatable.
 numcodecs.blosc.use_threads = False
 
 LEVELS = 4095
