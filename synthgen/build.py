@@ -1,0 +1,360 @@
+"""`build`: from a recipe to a published dataset, resumable, the same whatever the workers."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from synthgen.datasets.manifest import load_manifest
+from synthgen.datasets.reader import StoredDataset
+from synthgen.datasets.writer import DatasetWriter
+from synthgen.datasets.zarr_store import encode_chunk, quantise
+from synthgen.engine.generate import Generator
+from synthgen.engine.plan import SubjectSpec, plan
+from synthgen.engine.recipe import Recipe
+from synthgen.errors import InputError, PartialError, SynthgenError
+from synthgen.labels import Phase
+from synthgen.networks.bundle import Bundle, load_bundle
+from synthgen.subjects import SyntheticSubject
+
+Progress = Callable[[int, int], None]
+"""Called with the subjects done and the subjects in all."""
+
+_QUEUED_PER_WORKER = 2
+_DISK_IS_THE_LIMIT = 0.2  # share of the workers' time spent waiting for the writer
+_RECORD_BYTES = 16_384
+_TRIALS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a build did.
+
+    Attributes
+    ----------
+    subjects, slices
+        In the dataset, ED and ES slices counted.
+    resumed
+        Subjects that an earlier run had made.
+    counts
+        Subjects by class and vendor, such as `ARV-A`.
+    draws, rejected
+        By class: hearts drawn, and gates that rejected one with how often (a heart can fail several).
+    seconds, slices_per_second
+        Of this run.
+    limit
+        `compute` or `disk`: what the run waited for.
+    """
+
+    dataset: str
+    subjects: int
+    slices: int
+    resumed: int
+    counts: dict[str, int]
+    draws: dict[str, int]
+    rejected: dict[str, dict[str, int]]
+    seconds: float
+    slices_per_second: float
+    limit: str
+    workers: int
+    device: str
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the summary as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a build would take.
+
+    Attributes
+    ----------
+    seconds
+        Wall time on `workers` of this machine, from subjects made for timing.
+    memory_bytes, disk_bytes
+        Peak resident memory of the process and size of the dataset.
+    """
+
+    subjects: int
+    slices: int
+    seconds: float
+    memory_bytes: int
+    disk_bytes: int
+    workers: int
+    device: str
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the estimate as JSON values."""
+        return asdict(self)
+
+
+def build(
+    recipe: Recipe,
+    out: Path | str,
+    *,
+    workers: int | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Build the dataset that `recipe` asks for; the same call goes on with an unfinished one.
+
+    Parameters
+    ----------
+    out
+        Folder to publish. Until then the work lies in `out.partial`.
+    workers
+        Threads that make subjects; the number of processors when None, one on a GPU.
+    device
+        `auto`, `cpu` or a CUDA device; None is `auto`.
+    progress
+        Called in the calling thread after every subject.
+
+    Raises
+    ------
+    InputError
+        If the bundle cannot serve the recipe, or `out` is taken.
+    UnreachableError
+        If a class is out of reach; accepted subjects stay in `out.partial`.
+    PartialError
+        If the run was interrupted; the same call goes on.
+    """
+    started = time.perf_counter()
+    place = _device(device)
+    crew = _workers(workers, place)
+    bundle = load_bundle(recipe.bundle)
+    specs = plan(recipe, bundle)
+    with DatasetWriter.open(out, plan=_plan_document(recipe, bundle), subject_ids=[s.subject_id for s in specs]) as writer:
+        done = writer.done
+        todo = [spec for spec in specs if spec.subject_id not in done]
+        line = _Line(writer, done=len(done), total=len(specs), progress=progress)
+        if todo:
+            line.run(Generator(bundle, device=place), todo, crew)
+        folder = writer.finish(_extra(bundle))
+    return _summarise(folder, specs, line, time.perf_counter() - started, (crew, place))
+
+
+def dry_run(recipe: Recipe, *, workers: int | None = None, device: str | None = None) -> Estimate:
+    """Estimate a build by making its first subjects and throwing them away.
+
+    Raises
+    ------
+    InputError
+        If the bundle cannot serve the recipe.
+    UnreachableError
+        If a subject made for timing is out of reach.
+    """
+    place = _device(device)
+    crew = _workers(workers, place)
+    bundle = load_bundle(recipe.bundle)
+    specs = plan(recipe, bundle)
+    generator = Generator(bundle, device=place)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        generator.generate(specs[0])  # first use of every kernel
+        started = time.perf_counter()
+        trials = [generator.generate(specs[i % len(specs)]) for i in range(_TRIALS)]
+        each = (time.perf_counter() - started) / len(trials)
+    finally:
+        torch.set_num_threads(threads)
+    slices = sum(_slices(subject) for subject in trials) / len(trials)
+    size = sum(_stored_bytes(subject) for subject in trials) / len(trials)
+    usable = min(crew, len(specs), os.cpu_count() or 1)
+    return Estimate(
+        subjects=len(specs),
+        slices=round(slices * len(specs)),
+        seconds=round(each * len(specs) / usable, 1),
+        memory_bytes=_peak_memory() + int(usable * _stack_bytes(trials[0])),
+        disk_bytes=round(size * len(specs)),
+        workers=crew,
+        device=place,
+    )
+
+
+@dataclass
+class _Line:
+    """The production line: workers make subjects, the calling thread writes them, a bounded queue lies between."""
+
+    writer: DatasetWriter
+    done: int
+    total: int
+    progress: Progress | None
+    made: int = 0
+    waited: float = 0.0
+    worked: float = 0.0
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _errors: list[BaseException] = field(default_factory=list)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, generator: Generator, todo: Sequence[SubjectSpec], workers: int) -> None:
+        """Make and write every subject of `todo`; what was accepted before a failure is written first."""
+        ready: queue.Queue[SyntheticSubject | None] = queue.Queue(maxsize=_QUEUED_PER_WORKER * workers)
+        specs = iter(todo)
+        crew = [
+            threading.Thread(target=self._make, args=(generator, specs, ready), name=f"worker-{i}", daemon=True)
+            for i in range(min(workers, len(todo)))
+        ]
+        self._report()
+        for worker in crew:
+            worker.start()
+        try:
+            self._write(ready, len(crew))
+        except KeyboardInterrupt:
+            raise PartialError(f"{self.writer.folder}: interrupted after {self.done} of {self.total} subjects; "
+                               "the same command goes on with it.") from None
+        finally:
+            self._stop.set()
+            _drain(ready, crew)
+        if self._errors:
+            raise self._errors[0]
+
+    def _write(self, ready: queue.Queue[SyntheticSubject | None], workers: int) -> None:
+        while workers:
+            subject = ready.get()
+            if subject is None:
+                workers -= 1
+                continue
+            self.writer.add(subject)
+            self.done += 1
+            self.made += 1
+            self._report()
+
+    def _make(self, generator: Generator, specs: Iterator[SubjectSpec], ready: queue.Queue) -> None:
+        torch.set_num_threads(1)  # per thread: N workers of one thread beat one worker of N threads
+        try:
+            while not self._stop.is_set():
+                with self._guard:
+                    spec = next(specs, None)
+                if spec is None:
+                    return
+                begun = time.perf_counter()
+                subject = generator.generate(spec)
+                between = time.perf_counter()
+                ready.put(subject)
+                with self._guard:
+                    self.worked += between - begun
+                    self.waited += time.perf_counter() - between
+        except BaseException as error:  # noqa: BLE001 - carried to the calling thread, which raises it
+            self._errors.append(error)
+            self._stop.set()
+        finally:
+            ready.put(None)
+
+    def _report(self) -> None:
+        if self.progress:
+            self.progress(self.done, self.total)
+
+
+def _drain(ready: queue.Queue, crew: Sequence[threading.Thread]) -> None:
+    """Let workers that wait for room finish; after a failure nobody else reads the queue."""
+    while any(worker.is_alive() for worker in crew):
+        try:
+            ready.get(timeout=0.05)
+        except queue.Empty:
+            continue
+
+
+def _device(asked: str | None) -> str:
+    if asked in {None, "auto"}:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(asked)
+    except RuntimeError as error:
+        raise InputError("device", expected="auto, cpu or cuda", got=repr(asked)) from error
+    if device.type not in {"cpu", "cuda"} or (device.type == "cuda" and not torch.cuda.is_available()):
+        raise InputError("device", expected="one that this machine has", got=repr(asked), hint="auto takes what is there")
+    return str(device)
+
+
+def _workers(asked: int | None, device: str) -> int:
+    if asked is not None and asked < 1:
+        raise InputError("workers", expected="at least 1", got=str(asked))
+    return asked or (1 if device != "cpu" else os.cpu_count() or 1)
+
+
+def _plan_document(recipe: Recipe, bundle: Bundle) -> dict[str, object]:
+    files = bundle.description.files
+    return {"recipe": recipe.as_dict(), "bundle": {name: entry.sha256 for name, entry in sorted(files.items())}}
+
+
+def _extra(bundle: Bundle) -> dict[str, object]:
+    source = bundle.description.source
+    return {
+        "models": [bundle.description],
+        "legal": {"source_data": [{"name": source.cohort, "licence": source.licence, "citation": source.citation}]},
+    }
+
+
+def _summarise(
+    folder: Path, specs: Sequence[SubjectSpec], line: _Line, seconds: float, crew: tuple[int, str]
+) -> Summary:
+    """Count what was published and hold it against the plan."""
+    manifest = load_manifest(folder)
+    asked = Counter(f"{spec.pathology}-{spec.vendor}" for spec in specs)
+    found = Counter(f"{entry.pathology}-{entry.vendor}" for entry in manifest.subjects)
+    if asked != found:
+        raise SynthgenError(f"{folder}: published {dict(found)}, asked for {dict(asked)}.")
+    draws, rejected = _rejections(StoredDataset(folder))
+    slices = sum(2 * entry.shape[0] for entry in manifest.subjects)
+    made = line.made / max(len(specs), 1)
+    return Summary(
+        dataset=str(folder),
+        subjects=len(specs),
+        slices=slices,
+        resumed=len(specs) - line.made,
+        counts=dict(sorted(found.items())),
+        draws=draws,
+        rejected=rejected,
+        seconds=round(seconds, 3),
+        slices_per_second=round(slices * made / seconds, 2),
+        limit="disk" if line.waited > _DISK_IS_THE_LIMIT * (line.waited + line.worked) else "compute",
+        workers=crew[0],
+        device=crew[1],
+    )
+
+
+def _rejections(dataset: StoredDataset) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+    draws: Counter[str] = Counter()
+    reasons: dict[str, Counter[str]] = {}
+    for subject_id in dataset.ids:
+        record = dataset.record(subject_id)
+        attempts = record.history.get("rejected", [])
+        draws[record.pathology] += len(attempts) + 1
+        counter = reasons.setdefault(str(record.pathology), Counter())
+        for attempt in attempts:
+            counter.update(attempt["failed"])
+    return {str(k): v for k, v in sorted(draws.items())}, {k: dict(v.most_common()) for k, v in sorted(reasons.items())}
+
+
+def _slices(subject: SyntheticSubject) -> int:
+    return sum(volume.shape[0] for volume in subject.images.values())
+
+
+def _stored_bytes(subject: SyntheticSubject) -> int:
+    images, _ = quantise({phase: subject.images[phase].voxels for phase in Phase})
+    stored = [*images.values(), *(subject.labels[phase].voxels for phase in Phase)]
+    return sum(len(encode_chunk(volume)) for volume in stored) + _RECORD_BYTES
+
+
+def _stack_bytes(subject: SyntheticSubject) -> int:
+    """Return what one worker holds beside the networks: some 64 float32 feature maps of the finest level."""
+    return 64 * 4 * sum(volume.voxels.size for volume in subject.images.values())
+
+
+def _peak_memory() -> int:
+    if sys.platform == "win32":
+        return 1 << 30
+    import resource  # noqa: PLC0415 - does not exist on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

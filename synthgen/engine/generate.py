@@ -1,0 +1,149 @@
+"""`Generator`: from a planned subject to a finished one. Draw, gate, redraw within bounds, compose, render."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from synthgen.diagnosis import matching
+from synthgen.engine.anatomy import HeartStacks, draw_heart
+from synthgen.engine.compose import compose
+from synthgen.engine.donors import Donor, DonorBank
+from synthgen.engine.gate import Measurement, Verdict, check, examine
+from synthgen.engine.plan import SubjectSpec
+from synthgen.engine.render import StackRenderer
+from synthgen.engine.styles import draw_style
+from synthgen.errors import InputError, SynthgenError
+from synthgen.factors.copula import CopulaSampler, Correlation
+from synthgen.factors.latents import LatentBank
+from synthgen.labels import Pathology, Phase, Tissue
+from synthgen.seeding import Stage, numpy_stream
+from synthgen.subjects import SyntheticSubject
+from synthgen.volumes import Volume, stack_affine
+
+if TYPE_CHECKING:
+    from synthgen.networks.bundle import Bundle
+
+LATENTS_FILE, DONORS_FILE = "latents.safetensors", "donors.safetensors"
+LABEL_VAE, SPADE = "label_vae", "spade"
+"""Names of the two networks in a bundle."""
+
+
+class UnreachableError(SynthgenError):
+    """No draw of a subject passed the gates within the attempts allowed."""
+
+
+class Generator:
+    """Makes subjects from a bundle; safe to share between threads, a subject depends on its spec alone.
+
+    Parameters
+    ----------
+    bundle
+        With the networks `label_vae` and `spade`, latents, donors, styles and gates.
+    device
+        `cpu`, `cuda`, `cuda:1`, ...
+
+    Raises
+    ------
+    InputError
+        If the bundle's parts do not fit together.
+    """
+
+    def __init__(self, bundle: Bundle, *, device: str = "cpu") -> None:
+        self.device, self.description = device, bundle.description
+        self.bank = LatentBank.from_tensors(bundle.tensors(LATENTS_FILE))
+        self.donors = DonorBank.from_tensors(bundle.tensors(DONORS_FILE))
+        self._recipients = {recipient.subject_id: recipient for recipient in self.bank.recipients}
+        orphans = sorted(set(self._recipients) - set(self.donors.ids))
+        if orphans:
+            raise InputError(f"bundle {bundle.name}", expected="a donor for every recipient", got=f"none for {orphans[0]}")
+        self._vae = bundle.network(LABEL_VAE).to(device)
+        self._renderer = StackRenderer(bundle.network(SPADE), device)
+        self._samplers: dict[tuple[Pathology, Correlation], CopulaSampler] = {}
+
+    @torch.inference_mode()
+    def generate(self, spec: SubjectSpec) -> SyntheticSubject:
+        """Make one subject.
+
+        Raises
+        ------
+        UnreachableError
+            If none of `spec.max_attempts` draws passes the gates; the message names the class, the reasons and their counts.
+        """
+        donor = self.donors[spec.recipient]
+        rejected: list[list[str]] = []
+        for attempt in range(spec.max_attempts):
+            heart = self.draw(spec, attempt, donor)
+            measurement = self._examine(spec, heart.labels, donor)
+            verdicts = check(measurement, self.description.gates)
+            failed = [verdict.name for verdict in verdicts if not verdict.passed]
+            if not failed:
+                return self._finish(spec, (attempt, heart, donor), (measurement, verdicts), rejected)
+            rejected.append(failed)
+        counts = Counter(reason for reasons in rejected for reason in reasons)
+        listed = "; ".join(f"{reason} ({count})" for reason, count in counts.most_common())
+        raise UnreachableError(
+            f"{spec.subject_id}: class {spec.pathology} was out of reach in {spec.max_attempts} draws at severity "
+            f"{spec.severity:.2f} from recipient {spec.recipient}. Failed: {listed}."
+        )
+
+    def draw(self, spec: SubjectSpec, attempt: int, donor: Donor) -> HeartStacks:
+        """Draw the heart of one attempt, ungated."""
+        key = (spec.pathology, spec.correlation)
+        sampler = self._samplers.get(key)
+        if sampler is None:
+            # Two threads may both make it: they make the same.
+            sampler = self._samplers[key] = CopulaSampler(self.bank.statistics[spec.pathology], spec.correlation)
+        source = (sampler, self._recipients[spec.recipient])
+        return draw_heart(spec, attempt, source, donor.spacing_mm[0], self._decode)
+
+    def _decode(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return self._vae.decode_labels(torch.from_numpy(latents).to(self.device)).to("cpu", torch.uint8).numpy()
+
+    def _examine(self, spec: SubjectSpec, hearts: NDArray[np.uint8], donor: Donor) -> Measurement:
+        affine = stack_affine(donor.spacing_mm, hearts.shape[1:])
+        volumes = {phase: Volume(hearts[i], donor.spacing_mm, affine) for i, phase in enumerate(Phase)}
+        return examine(spec.pathology, volumes, donor.body)
+
+    def _finish(
+        self,
+        spec: SubjectSpec,
+        made: tuple[int, HeartStacks, Donor],
+        judged: tuple[Measurement, list[Verdict]],
+        rejected: list[list[str]],
+    ) -> SyntheticSubject:
+        attempt, heart, donor = made
+        measurement, verdicts = judged
+        labels = compose(heart.labels, donor, with_body=self.description.label_scheme == "tissue")
+        style = draw_style(self.description.styles, spec.vendor, numpy_stream(spec.seed, spec.key, attempt, Stage.STYLE))
+        images = self._renderer.render(labels, style, spec, attempt)
+        affine = stack_affine(donor.spacing_mm, labels[Phase.ED].shape, donor.rotation)
+        record: dict[str, object] = {
+            "request": spec.as_dict(),
+            "attempt": attempt,
+            "rejected": [{"attempt": number, "failed": reasons} for number, reasons in enumerate(rejected)],
+            "anatomy": {"method": "latent", **heart.as_dict()},
+            "background": f"label map of {donor.subject_id}" if labels[Phase.ED].max() > Tissue.RV else "none",
+            "style": [round(float(value), 7) for value in style],
+            "verdicts": [verdict.as_dict() for verdict in verdicts],
+            "classes_matched": [str(p) for p in matching(measurement.indices, measurement.sex)],
+        }
+        return SyntheticSubject(
+            subject_id=spec.subject_id,
+            pathology=spec.pathology,
+            vendor=spec.vendor,
+            body=donor.body,
+            images=_volumes(images, donor, affine),
+            labels=_volumes(labels, donor, affine),
+            indices=measurement.indices.as_dict(),
+            record=record,
+        )
+
+
+def _volumes(stacks: Mapping[Phase, NDArray], donor: Donor, affine: NDArray[np.float64]) -> dict[Phase, Volume]:
+    return {phase: Volume(stack, donor.spacing_mm, affine) for phase, stack in stacks.items()}

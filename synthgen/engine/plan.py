@@ -1,0 +1,110 @@
+"""`plan`: from a recipe and a bundle to the subjects that will be made. A pure function; nothing is generated yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from synthgen.engine.recipe import Condition, Recipe
+from synthgen.engine.styles import vendors_of
+from synthgen.errors import InputError
+from synthgen.factors.copula import Correlation
+from synthgen.factors.latents import LatentBank
+from synthgen.labels import Pathology, Vendor
+from synthgen.seeding import Stage, numpy_stream
+
+if TYPE_CHECKING:
+    from synthgen.networks.bundle import Bundle
+
+_SUBJECTS_OF_CONDITION = 1 << 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubjectSpec:
+    """One planned subject.
+
+    Attributes
+    ----------
+    subject_id
+        Such as `ARV-A-0001`.
+    key
+        The subject's number in the keys of all random streams; depends on its condition and its place in it only.
+    recipient
+        Id of the normal subject that pathology is added to and whose body surrounds the heart.
+    severity
+        Drawn from the condition's range.
+    """
+
+    subject_id: str
+    seed: int
+    key: int
+    pathology: Pathology
+    vendor: Vendor
+    recipient: str
+    severity: float
+    correlation: Correlation
+    max_attempts: int
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the spec as JSON values."""
+        return {name: getattr(value, "value", value) for name, value in asdict(self).items()}
+
+
+def plan(recipe: Recipe, bundle: Bundle) -> tuple[SubjectSpec, ...]:
+    """Plan every subject of `recipe`.
+
+    Subject k of a condition is the same whatever the count and the other conditions, so a cohort can grow.
+
+    Raises
+    ------
+    InputError
+        If the bundle lacks a class or a vendor that is asked for.
+    """
+    bank = LatentBank.from_tensors(bundle.tensors("latents.safetensors"))
+    vendors = vendors_of(bundle.description.styles)
+    known = ", ".join(p for p in Pathology if p in bank.statistics)
+    for condition in recipe.conditions:
+        if condition.pathology not in bank.statistics:
+            raise InputError(f"class {condition.pathology}", expected=f"one that the bundle was fitted on ({known})", got="none")
+        if condition.vendor is not None and condition.vendor not in vendors:
+            raise InputError(f"vendor {condition.vendor}", expected=f"a style of the bundle ({', '.join(vendors)})", got="none")
+    ids = [recipient.subject_id for recipient in bank.recipients]
+    return tuple(
+        _spec(recipe, condition, place, (vendors, ids, _mark(recipe.conditions, number)))
+        for number, condition in enumerate(recipe.conditions)
+        for place in range(condition.count)
+    )
+
+
+def _spec(
+    recipe: Recipe, condition: Condition, place: int, supply: tuple[Sequence[Vendor], Sequence[str], str]
+) -> SubjectSpec:
+    vendors, recipients, mark = supply
+    key = condition.key * _SUBJECTS_OF_CONDITION + place
+    stream = numpy_stream(recipe.seed, key, 0, Stage.PLAN)
+    recipient = recipients[int(stream.integers(len(recipients)))]
+    low, high = condition.severity
+    severity = float(low + (high - low) * stream.random())
+    vendor = condition.vendor or vendors[place % len(vendors)]
+    return SubjectSpec(
+        subject_id=f"{condition.pathology}-{vendor}-{mark}{place + 1:04d}",
+        seed=recipe.seed,
+        key=key,
+        pathology=condition.pathology,
+        vendor=vendor,
+        recipient=recipient,
+        severity=severity,
+        correlation=recipe.correlation,
+        max_attempts=recipe.max_attempts,
+    )
+
+
+def _mark(conditions: Sequence[Condition], number: int) -> str:
+    """Return what keeps ids apart when an earlier condition may give the same class and vendor."""
+    own = conditions[number]
+    rivals = [
+        c for c in conditions[:number]
+        if c.pathology is own.pathology and (c.vendor is own.vendor or c.vendor is None or own.vendor is None)
+    ]
+    return f"{len(rivals) + 1}-" if rivals else ""

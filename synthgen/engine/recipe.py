@@ -1,0 +1,145 @@
+"""`Recipe`: the request for a cohort, a small file that users keep, share and rerun."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from synthgen.errors import InputError
+from synthgen.factors.copula import Correlation
+from synthgen.labels import Pathology, Vendor
+
+_LARGEST_FILE = 1 << 20
+_LARGEST_COUNT = 10_000_000
+_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Condition(BaseModel):
+    """So many subjects of one class.
+
+    Attributes
+    ----------
+    pathology
+        The class.
+    vendor
+        Whose style the images have; None takes the bundle's vendors in turn.
+    count
+        Number of subjects.
+    severity
+        Range to draw from, within [0, 1]: 0 is the normal recipient, 1 the sample of the class.
+    method
+        How anatomy is made.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pathology: Pathology
+    vendor: Vendor | None = None
+    count: int = Field(ge=1, le=_LARGEST_COUNT)
+    severity: tuple[_Share, _Share] = (0.8, 1.0)
+    method: Literal["latent"] = "latent"
+
+    @field_validator("severity")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError(f"severity {value[0]} to {value[1]} runs backwards")
+        return value
+
+    @property
+    def key(self) -> int:
+        """Number of the condition without its count: subject k is the same whatever the count or the other conditions."""
+        content = self.model_dump_json(exclude={"count"}).encode()
+        return int.from_bytes(hashlib.sha256(content).digest()[:4], "big")
+
+
+class Recipe(BaseModel):
+    """What is asked for.
+
+    Attributes
+    ----------
+    conditions
+        At least one; two that differ in count only must be merged.
+    seed
+        Root of all chance; 0 is a seed like any other.
+    bundle
+        Name of a shipped bundle or path of a folder.
+    renderer
+        How images are made from labels.
+    correlation
+        How latent values of one subject hang together; see `factors.copula.Correlation`.
+    max_attempts
+        Draws per subject before the request counts as out of reach.
+    format
+        Container of the voxels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, populate_by_name=True)
+
+    schema_: Literal["synthgen/recipe@1"] = Field(default="synthgen/recipe@1", alias="schema")
+    conditions: tuple[Condition, ...] = Field(min_length=1)
+    seed: int = Field(default=0, ge=0, lt=1 << 63)
+    bundle: str = Field(default="default", min_length=1)
+    renderer: Literal["spade"] = "spade"
+    correlation: Correlation = "class"
+    max_attempts: int = Field(default=100, ge=1, le=100_000)
+    format: Literal["zarr"] = "zarr"
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        keys = [condition.key for condition in self.conditions]
+        if len(set(keys)) != len(keys):
+            raise ValueError("two conditions differ in count only; merge them into one")
+        return self
+
+    @property
+    def count(self) -> int:
+        """Number of subjects in all."""
+        return sum(condition.count for condition in self.conditions)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the recipe as JSON values."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def save(self, path: Path) -> None:
+        """Write the recipe as JSON."""
+        path.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def parse(cls, values: object, *, subject: str | Path = "recipe") -> Self:
+        """Check JSON values.
+
+        Raises
+        ------
+        InputError
+            Naming `subject`, the field at fault and what it should have been.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"]) or "recipe"
+            shown = repr(first.get("input"))[:80]
+            raise InputError(subject, expected=f"{place}: {first['msg']}", got=shown) from None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a recipe.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, larger than 1 MiB, not JSON or not a recipe.
+        """
+        try:
+            size = path.stat().st_size
+            if not path.is_file() or size > _LARGEST_FILE:
+                raise InputError(path, expected="a recipe file below 1 MiB", got=f"{size} bytes" if path.is_file() else "no file")
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(path, expected="a recipe in JSON", got=f"{type(error).__name__}: {error}") from error
+        return cls.parse(values, subject=path)
