@@ -1,0 +1,71 @@
+"""`synthgen fit`: fit a generator on patients or virtual hearts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from synthgen.commands.console import Reporter, emit
+from synthgen.commands.options import FOLDER, json_option, seed_option
+from synthgen.errors import InputError
+
+if TYPE_CHECKING:
+    from synthgen.subjects import SourceCohort
+
+_KINDS = ("hearts", "acdc", "mnms", "nifti")
+
+
+@click.command()
+@click.argument("cohort")
+@click.option("--out", type=FOLDER, required=True, help="Folder of the bundle; must not exist.")
+@click.option("--preset", default="small", show_default=True, help="Size of the networks and length of the training.")
+@seed_option
+@json_option
+def fit(cohort: str, out: Path, preset: str, seed: int, as_json: bool) -> None:
+    """Fit a generator on COHORT and write it as a bundle, from which `synthgen build --bundle` makes cohorts.
+
+    COHORT is hearts:400 (that many virtual hearts), acdc:DIR, mnms:DIR or nifti:DIR. An interrupted fit goes on when
+    the same command is run again. A bundle that was fitted on patients falls under their terms; it says so itself.
+    """
+    source = open_cohort(cohort, seed=seed)
+    from synthgen.fit import fit as use_case
+
+    with Reporter("steps", quiet=as_json) as reporter:
+        folder = use_case(source, out, preset=preset, seed=seed, progress=reporter)
+    emit({"bundle": str(folder), "preset": preset, "cohort": cohort}, f"bundle in {folder}", as_json=as_json)
+
+
+def open_cohort(text: str, *, seed: int = 0) -> SourceCohort:
+    """Return the cohort written as `hearts:400`, `acdc:DIR`, `mnms:DIR` or `nifti:DIR`.
+
+    Raises
+    ------
+    InputError
+        If the kind is unknown, or what the cohort itself refuses.
+    """
+    kind, _, place = text.partition(":")
+    if kind not in _KINDS or not place:
+        raise InputError("COHORT", expected="hearts:COUNT, acdc:DIR, mnms:DIR or nifti:DIR", got=repr(text))
+    if kind == "hearts":
+        from synthgen.hearts.virtual_hearts import VirtualHearts
+
+        if not place.isdecimal():
+            raise InputError("COHORT", expected="hearts:COUNT, such as hearts:400", got=repr(text))
+        return VirtualHearts(int(place), seed=seed)
+    return _open_files(kind, Path(place))
+
+
+def _open_files(kind: str, folder: Path) -> SourceCohort:
+    if kind == "acdc":
+        from synthgen.cohorts.acdc import Acdc
+
+        return Acdc(folder)
+    if kind == "mnms":
+        from synthgen.cohorts.mnms import Mnms
+
+        return Mnms(folder)
+    from synthgen.cohorts.nifti_folder import NiftiFolder
+
+    return NiftiFolder(folder)

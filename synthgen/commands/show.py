@@ -1,0 +1,127 @@
+"""`synthgen show`: say what is in a dataset or a bundle."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+import click
+
+from synthgen.commands.console import emit, table
+from synthgen.commands.options import FOLDER, json_option
+from synthgen.errors import InputError
+
+if TYPE_CHECKING:
+    from synthgen.datasets.manifest import Manifest, RecordEntry
+    from synthgen.networks.bundle import Bundle
+
+_INDICES = {
+    "lv_edv_ml": "LV EDV, ml",
+    "lv_esv_ml": "LV ESV, ml",
+    "lv_ef_percent": "LV EF, %",
+    "rv_edv_ml": "RV EDV, ml",
+    "rv_esv_ml": "RV ESV, ml",
+    "rv_ef_percent": "RV EF, %",
+    "lv_mass_ed_g": "LV mass, g",
+    "wall_ed_max_mm": "thickest wall, mm",
+}
+"""The indices that a summary tells, and how it names them."""
+
+
+@click.command()
+@click.argument("path", type=FOLDER)
+@click.option("--sheet", type=FOLDER, default=None, help="Draw a preview of a dataset into this PNG file.")
+@click.option("--rows", type=click.IntRange(1, 100), default=5, show_default=True, help="Subjects on the preview.")
+@json_option
+def show(path: Path, sheet: Path | None, rows: int, as_json: bool) -> None:
+    """Say what is in PATH: the folder of a dataset or a bundle, or the name of a bundle that comes with the program."""
+    if not path.exists() and path.name != str(path):
+        raise InputError(path, expected="a dataset, a bundle or the name of one", got="nothing of that name")
+    if (path / "bundle.json").exists() or not path.exists():
+        from synthgen.networks.bundle import load_bundle
+
+        document = _describe_bundle(load_bundle(str(path)))
+        emit(document, table(_flat(document)), as_json=as_json)
+        return
+    from synthgen.datasets.manifest import load_manifest
+
+    manifest = load_manifest(path)
+    picture = path / "preview.png"
+    if sheet is not None:
+        from synthgen.datasets.preview import save_sheet
+        from synthgen.datasets.reader import StoredDataset
+
+        picture = save_sheet(StoredDataset(path), sheet, rows=rows)
+    document = _describe_dataset(path, manifest, picture)
+    emit(document, _tell_dataset(document), as_json=as_json)
+
+
+def _describe_dataset(path: Path, manifest: Manifest, picture: Path) -> dict[str, object]:
+    """Return the facts of a dataset as JSON values."""
+    subjects = manifest.subjects
+    return {
+        "dataset": str(path),
+        "content_id": manifest.content_id,
+        "recipe_id": manifest.recipe_id,
+        "subjects": len(subjects),
+        "classes": Counter(str(s.pathology) for s in subjects),
+        "vendors": Counter(f"{s.vendor} ({s.vendor.manufacturer})" for s in subjects),
+        "slices": sum(s.shape[0] for s in subjects) * 2,
+        "grids": Counter(f"{s.shape[2]} x {s.shape[1]} at {s.spacing_mm[2]:.2f} mm" for s in subjects),
+        "megabytes": round(sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) / 1e6, 1),
+        "licence": manifest.legal.licence,
+        "indices": {name: _by_class(subjects, name) for name in _INDICES},
+        "preview": str(picture) if picture.exists() else "",
+    }
+
+
+def _by_class(subjects: Iterable[RecordEntry], name: str) -> dict[str, dict[str, float]]:
+    """Return mean and standard deviation of one index in each class."""
+    values: dict[str, list[float]] = {}
+    for subject in subjects:
+        value = subject.indices.get(name)
+        if value is not None:
+            values.setdefault(str(subject.pathology), []).append(value)
+    return {p: {"mean": fmean(v), "sd": stdev(v) if len(v) > 1 else 0.0} for p, v in values.items()}
+
+
+def _tell_dataset(document: dict[str, object]) -> str:
+    """Return the facts of a dataset as one screen of text."""
+    facts = {name: _phrase(value) for name, value in document.items() if name != "indices" and value}
+    indices = document["indices"]
+    assert isinstance(indices, dict)  # noqa: S101 - narrows the type; `_describe_dataset` made it
+    rows = {
+        _INDICES[name]: "   ".join(f"{p} {v['mean']:.1f} ± {v['sd']:.1f}" for p, v in classes.items())
+        for name, classes in indices.items()
+        if classes
+    }
+    return f"{table(facts)}\n\n{table(rows)}"
+
+
+def _describe_bundle(bundle: Bundle) -> dict[str, object]:
+    """Return the description of a bundle as JSON values."""
+    described: dict[str, object] = json.loads(bundle.description.model_dump_json(by_alias=True))
+    return {"bundle": bundle.name, "folder": str(bundle.folder), **described}
+
+
+def _flat(document: dict[str, object], prefix: str = "") -> dict[str, object]:
+    """Return nested facts as one level of dotted names; long ones shortened for the screen."""
+    rows: dict[str, object] = {}
+    for name, value in document.items():
+        if isinstance(value, dict) and value:
+            rows |= _flat(value, f"{prefix}{name}.")
+        else:
+            text = _phrase(value)
+            rows[prefix + name] = text if len(text) <= 100 else f"{text[:97]}..."
+    return rows
+
+
+def _phrase(value: object) -> str:
+    """Return a count table as `ARV 3, HCM 2`, anything else as it is written."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count}" for name, count in value.items())
+    return str(value)

@@ -1,0 +1,33 @@
+"""`synthgen verify`: check every byte of a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from synthgen.commands.console import emit
+from synthgen.commands.options import FOLDER, json_option
+from synthgen.errors import DamageError
+
+
+@click.command()
+@click.argument("dataset", type=FOLDER)
+@click.option("--deep", is_flag=True, help="Also decode every volume and compare it with its digest.")
+@json_option
+def verify(dataset: Path, deep: bool, as_json: bool) -> None:
+    """Check that DATASET is what was written: nothing missing, changed or extra.
+
+    Each fault is one line that names its subject; the exit code is then 4.
+    """
+    from synthgen.datasets.verify import verify as find_damage
+
+    faults = find_damage(dataset, deep=deep)
+    document = {"dataset": dataset, "whole": not faults, "damage": [{"where": f.where, "what": f.what} for f in faults]}
+    lines = "\n".join(f"{fault.where}: {fault.what}" for fault in faults) or f"{dataset}: whole"
+    emit(document, lines, as_json=as_json)
+    if faults:
+        places = list(dict.fromkeys(fault.where for fault in faults))
+        raise DamageError(
+            f"{dataset}: {len(faults)} faults in {', '.join(places[:8])}{' ...' if len(places) > 8 else ''}."
+        )

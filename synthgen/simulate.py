@@ -1,0 +1,195 @@
+"""`simulate`: virtual hearts on disk, as a dataset of our own or in the layout of ACDC or M&Ms."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from synthgen.cohorts import acdc, mnms
+from synthgen.datasets.writer import DatasetWriter
+from synthgen.errors import InputError
+from synthgen.hearts.virtual_hearts import VirtualHearts
+from synthgen.indices import measure
+from synthgen.subjects import LabelScheme, SourceCohort, SourceSubject, SyntheticSubject
+
+Layout = Literal["dataset", "acdc", "mnms"]
+Progress = Callable[[int, int], None]
+
+_WRITERS: Mapping[Layout, Callable[[SourceCohort, Path], object]] = {
+    "acdc": acdc.write_cohort,
+    "mnms": mnms.write_cohort,
+}
+_AHEAD = 2  # subjects in the making per process: enough to keep it busy, few enough to stay small in memory
+
+
+def simulate(
+    hearts: VirtualHearts,
+    out: Path,
+    *,
+    layout: Layout = "dataset",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Simulate every subject of `hearts` into the new folder `out` and return it.
+
+    Parameters
+    ----------
+    layout
+        `dataset`: a synthgen dataset with nine-tissue labels; an interrupted run goes on where it stopped. `acdc`,
+        `mnms`: the layout and the heart labels of that challenge; an interrupted run starts over.
+    workers
+        Processes that simulate; the number of cores when None.
+    progress
+        Called with (subjects done, subjects in all).
+
+    Raises
+    ------
+    InputError
+        If `out` exists or `workers` is below 1.
+    """
+    if workers is not None and workers < 1:
+        raise InputError("workers", expected="at least 1", got=str(workers))
+    if layout == "dataset":
+        return _as_dataset(hearts, out, workers, progress)
+    return _as_challenge(hearts, out, layout, workers, progress)
+
+
+def _as_dataset(hearts: VirtualHearts, out: Path, workers: int | None, progress: Progress | None) -> Path:
+    ids = [hearts.subject_id(index) for index in range(len(hearts))]
+    with DatasetWriter.open(out, plan=_plan(hearts), subject_ids=ids) as writer:
+        missing = [index for index, subject_id in enumerate(ids) if subject_id not in writer.done]
+        with Prefetched(hearts, missing, workers=workers, progress=progress) as ahead:
+            for index in missing:
+                writer.add(_synthetic(ahead[index], hearts, index))
+        return writer.finish({"legal": {"licence": hearts.licence, "citation": hearts.citation}})
+
+
+def _as_challenge(
+    hearts: VirtualHearts, out: Path, layout: Layout, workers: int | None, progress: Progress | None
+) -> Path:
+    if out.exists():
+        raise InputError(out, expected="a name that is free", got="one that exists")
+    staged = out.with_name(out.name + ".partial")
+    if staged.exists():
+        shutil.rmtree(staged)
+    with Prefetched(hearts, range(len(hearts)), workers=workers, progress=progress) as ahead:
+        _WRITERS[layout](ahead, staged)
+    return staged.rename(out)
+
+
+def _plan(hearts: VirtualHearts) -> dict[str, object]:
+    """Return everything that decides what the subjects are."""
+    return {
+        "source": hearts.name,
+        "count": len(hearts),
+        "seed": hearts.seed,
+        "pathologies": list(hearts.pathologies),
+        "vendors": list(hearts.vendors),
+        "pixels": hearts.pixels,
+        "spacing_mm": hearts.spacing_mm,
+        "artefacts": hearts.artefacts,
+    }
+
+
+def _synthetic(subject: SourceSubject, hearts: VirtualHearts, index: int) -> SyntheticSubject:
+    """Return a simulated subject with its indices measured and its history: the draw that makes it again."""
+    return SyntheticSubject(
+        subject_id=subject.subject_id,
+        pathology=subject.pathology,
+        vendor=subject.vendor,
+        body=subject.body,
+        images=subject.images,
+        labels=subject.labels,
+        indices=measure(subject.labels, subject.body).as_dict(),
+        record={
+            "source": hearts.name,
+            "index": index,
+            "truth": dict(subject.truth),
+            "drawn": asdict(hearts.draw(index)),
+        },
+    )
+
+
+class Prefetched:
+    """A cohort whose next subjects are being made on other processes while one is used (a `SourceCohort`).
+
+    Parameters
+    ----------
+    cohort
+        Where subjects come from; it and its subjects cross process borders.
+    order
+        Indices in the order in which they will be asked for.
+    workers
+        Processes; the number of cores when None. With 1, everything happens in this process.
+    progress
+        Called with (subjects handed out, all) at each subject.
+    """
+
+    def __init__(
+        self,
+        cohort: SourceCohort,
+        order: Sequence[int],
+        *,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.name: str = cohort.name
+        self.licence: str = cohort.licence
+        self.citation: str = cohort.citation
+        self.label_scheme: LabelScheme = cohort.label_scheme
+        self._cohort, self._order, self._progress = cohort, list(order), progress
+        self._workers = min(workers or os.cpu_count() or 1, max(len(self._order), 1))
+        self._pool: ProcessPoolExecutor | None = None
+        self._jobs: dict[int, Future[SourceSubject]] = {}
+        self._next, self._handed = 0, len(cohort) - len(self._order)
+
+    def __enter__(self) -> Self:
+        """Start the processes."""
+        if self._workers > 1:
+            context = multiprocessing.get_context("spawn")  # a fork after threads have started may deadlock
+            self._pool = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_ignore_interrupt)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the processes; what nobody asked for is dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def __len__(self) -> int:
+        """Return the number of subjects of the cohort."""
+        return len(self._cohort)
+
+    def __getitem__(self, index: int) -> SourceSubject:
+        """Return subject `index`; waits until it is made, or makes it here when it is not the next in order."""
+        subject = self._cohort[index] if self._pool is None else self._await(self._pool, index)
+        self._handed += 1
+        if self._progress:
+            self._progress(self._handed, len(self._cohort))
+        return subject
+
+    def _await(self, pool: ProcessPoolExecutor, index: int) -> SourceSubject:
+        while self._next < len(self._order) and len(self._jobs) < _AHEAD * self._workers:
+            job = self._order[self._next]
+            self._jobs[job] = pool.submit(_make, self._cohort, job)
+            self._next += 1
+        made = self._jobs.pop(index, None)
+        return self._cohort[index] if made is None else made.result()
+
+
+def _make(cohort: SourceCohort, index: int) -> SourceSubject:
+    return cohort[index]
+
+
+def _ignore_interrupt() -> None:
+    """Leave Ctrl-C to the main process: it stops the others in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
