@@ -104,6 +104,7 @@ class LeftShape:
     septal_flattening_ed: float
     septal_flattening_es: float
     apical_thinning: float
+    basal_thickening: float
     radial_modes: tuple[RadialMode, ...]
     wall_modes: tuple[RadialMode, ...]
     hypertrophy: Hypertrophy | None
@@ -114,13 +115,18 @@ class LeftShape:
 
 @dataclass(frozen=True, kw_only=True)
 class RightShape:
-    """Shape of the right ventricle; `length_fraction` is relative to the LV length."""
+    """Shape of the right ventricle; `length_fraction` is relative to the LV length.
+
+    `band_level` (0 base, 1 apex) and `band_angle_rad` place the moderator band.
+    """
 
     length_fraction: float
     rotation_rad: float
     rise_mm: float
     tapse_mm: float
     wall_mm: float
+    band_level: float
+    band_angle_rad: float
     outline_modes: tuple[RadialMode, ...]
 
 
