@@ -76,7 +76,7 @@ def off_resonance_map(
     a, b, c = rng.normal(0, (1.0, 1.0, 1.5))
     trend = column / 90 * np.float32(a) + row / 90 * np.float32(b) + (column**2 + row**2) * np.float32(c / 130.0**2)
     wave = _B0_WAVE_MM / (pixel_mm * _COIL_STRIDE)
-    noise = smooth_noise(rng, (slices, side, side), (2, wave, wave))
+    noise = smooth_noise(rng, (slices, side, side), (2.0, wave, wave))
     return np.float32(style.b0_sd_hz) * (noise + np.float32(0.8) * trend[None])
 
 

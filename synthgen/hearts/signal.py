@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from synthgen.labels import Tissue
 
@@ -112,33 +112,33 @@ _FLOW, _FIBRE = Texture.FLOW, Texture.FIBRE
 _T = Tissue
 
 TISSUES: Final[dict[Fine, TissueRow]] = {
-    Fine.LV_BLOOD: TissueRow((1550, 1850), (245, 200), 0.95, 1.0, 0.03, _T.LV, _XCMR, _FLOW, Band.LONG_T2, 1.10),
-    Fine.RV_BLOOD: TissueRow((1550, 1850), (215, 165), 0.95, 1.0, 0.05, _T.RV, _XCMR, _FLOW, Band.LONG_T2, 1.06),
-    Fine.VESSEL: TissueRow((1550, 1850), (220, 170), 0.95, 1.0, 0.04, _T.VESSEL, _XCMR, _FLOW, Band.LONG_T2, 1.10),
-    Fine.ATRIUM: TissueRow((1550, 1850), (210, 160), 0.95, 1.0, 0.05, _T.VESSEL, _XCMR, _FLOW, Band.LONG_T2, 1.10),
-    Fine.MYOCARDIUM: TissueRow((1000, 1180), (54, 48), 0.80, 0.92, 0.06, _T.MYO, _GRANITZ, _FIBRE),
-    Fine.PAPILLARY: TissueRow((1000, 1180), (54, 48), 0.80, 0.92, 0.05, _T.LV, _GRANITZ),
-    Fine.RV_WALL: TissueRow((1000, 1180), (52, 47), 0.80, 0.92, 0.06, _T.MUSCLE, _GRANITZ),
-    Fine.SCAR: TissueRow((1090, 1280), (60, 54), 0.80, 0.98, 0.06, _T.MYO, _CHOSEN, _FIBRE),
-    Fine.LUNG: TissueRow((1200, 1270), (40, 35), 0.50, 0.95, 0.22, _T.LUNG, _CHOSEN),
-    Fine.MUSCLE: TissueRow((980, 1230), (38, 34), 0.78, 0.90, 0.16, _T.MUSCLE, _XCMR, _FIBRE),
-    Fine.OESOPHAGUS: TissueRow((980, 1200), (45, 40), 0.80, 0.90, 0.10, _T.MUSCLE, _CHOSEN),
-    Fine.FAT: TissueRow((300, 370), (56, 50), 0.90, 1.0, 0.12, _T.FAT, _BAZELAIRE, Texture.GRAIN, Band.FAT),
-    Fine.VISCERAL_FAT: TissueRow((320, 390), (56, 50), 0.82, 1.0, 0.22, _T.FAT, _BAZELAIRE, Texture.GRAIN, Band.FAT),
-    Fine.SKIN: TissueRow((500, 600), (35, 32), 0.60, 0.90, 0.10, _T.FAT, _CHOSEN),
-    Fine.PERICARDIUM: TissueRow((900, 900), (25, 22), 0.35, 0.80, 0.10, _T.FAT, _CHOSEN),
-    Fine.GLAND: TissueRow((900, 1100), (60, 55), 0.75, 0.95, 0.20, _T.FAT, _CHOSEN),
-    Fine.LIVER: TissueRow((580, 810), (46, 36), 0.82, 0.90, 0.09, _T.ABDOMEN, _BAZELAIRE),
-    Fine.SPLEEN: TissueRow((1050, 1320), (78, 62), 0.85, 0.95, 0.06, _T.ABDOMEN, _BAZELAIRE),
-    Fine.KIDNEY: TissueRow((960, 1150), (75, 70), 0.90, 0.95, 0.08, _T.ABDOMEN, _BAZELAIRE),
-    Fine.BOWEL: TissueRow((900, 1100), (70, 60), 0.80, 0.95, 0.30, _T.ABDOMEN, _CHOSEN),
-    Fine.STOMACH_FLUID: TissueRow((1800, 2200), (500, 400), 0.95, 1.0, 0.12, _T.ABDOMEN, _CHOSEN, band=Band.LONG_T2),
-    Fine.GAS: TissueRow((1000, 1000), (2, 2), 0.02, 1.0, 0.30, _T.ABDOMEN, _CHOSEN),
-    Fine.CSF: TissueRow((3500, 4000), (1200, 1200), 1.0, 1.0, 0.03, _T.MUSCLE, _STANISZ, band=Band.LONG_T2),
-    Fine.CORD: TissueRow((750, 990), (74, 78), 0.75, 0.90, 0.03, _T.MUSCLE, _STANISZ),
-    Fine.DISC: TissueRow((1000, 1200), (60, 55), 0.70, 0.90, 0.08, _T.MUSCLE, _STANISZ),
-    Fine.BONE: TissueRow((400, 400), (2, 2), 0.15, 1.0, 0.20, _T.MUSCLE, _MRXCAT),
-    Fine.MARROW: TissueRow((430, 480), (55, 50), 0.75, 1.0, 0.16, _T.MUSCLE, _BAZELAIRE),
+    Fine.LV_BLOOD: TissueRow((1550.0, 1850.0), (245.0, 200.0), 0.95, 1.0, 0.03, _T.LV, _XCMR, _FLOW, Band.LONG_T2, 1.10),
+    Fine.RV_BLOOD: TissueRow((1550.0, 1850.0), (215.0, 165.0), 0.95, 1.0, 0.05, _T.RV, _XCMR, _FLOW, Band.LONG_T2, 1.06),
+    Fine.VESSEL: TissueRow((1550.0, 1850.0), (220.0, 170.0), 0.95, 1.0, 0.04, _T.VESSEL, _XCMR, _FLOW, Band.LONG_T2, 1.10),
+    Fine.ATRIUM: TissueRow((1550.0, 1850.0), (210.0, 160.0), 0.95, 1.0, 0.05, _T.VESSEL, _XCMR, _FLOW, Band.LONG_T2, 1.10),
+    Fine.MYOCARDIUM: TissueRow((1000.0, 1180.0), (54.0, 48.0), 0.80, 0.92, 0.06, _T.MYO, _GRANITZ, _FIBRE),
+    Fine.PAPILLARY: TissueRow((1000.0, 1180.0), (54.0, 48.0), 0.80, 0.92, 0.05, _T.LV, _GRANITZ),
+    Fine.RV_WALL: TissueRow((1000.0, 1180.0), (52.0, 47.0), 0.80, 0.92, 0.06, _T.MUSCLE, _GRANITZ),
+    Fine.SCAR: TissueRow((1090.0, 1280.0), (60.0, 54.0), 0.80, 0.98, 0.06, _T.MYO, _CHOSEN, _FIBRE),
+    Fine.LUNG: TissueRow((1200.0, 1270.0), (40.0, 35.0), 0.50, 0.95, 0.22, _T.LUNG, _CHOSEN),
+    Fine.MUSCLE: TissueRow((980.0, 1230.0), (38.0, 34.0), 0.78, 0.90, 0.16, _T.MUSCLE, _XCMR, _FIBRE),
+    Fine.OESOPHAGUS: TissueRow((980.0, 1200.0), (45.0, 40.0), 0.80, 0.90, 0.10, _T.MUSCLE, _CHOSEN),
+    Fine.FAT: TissueRow((300.0, 370.0), (56.0, 50.0), 0.90, 1.0, 0.12, _T.FAT, _BAZELAIRE, Texture.GRAIN, Band.FAT),
+    Fine.VISCERAL_FAT: TissueRow((320.0, 390.0), (56.0, 50.0), 0.82, 1.0, 0.22, _T.FAT, _BAZELAIRE, Texture.GRAIN, Band.FAT),
+    Fine.SKIN: TissueRow((500.0, 600.0), (35.0, 32.0), 0.60, 0.90, 0.10, _T.FAT, _CHOSEN),
+    Fine.PERICARDIUM: TissueRow((900.0, 900.0), (25.0, 22.0), 0.35, 0.80, 0.10, _T.FAT, _CHOSEN),
+    Fine.GLAND: TissueRow((900.0, 1100.0), (60.0, 55.0), 0.75, 0.95, 0.20, _T.FAT, _CHOSEN),
+    Fine.LIVER: TissueRow((580.0, 810.0), (46.0, 36.0), 0.82, 0.90, 0.09, _T.ABDOMEN, _BAZELAIRE),
+    Fine.SPLEEN: TissueRow((1050.0, 1320.0), (78.0, 62.0), 0.85, 0.95, 0.06, _T.ABDOMEN, _BAZELAIRE),
+    Fine.KIDNEY: TissueRow((960.0, 1150.0), (75.0, 70.0), 0.90, 0.95, 0.08, _T.ABDOMEN, _BAZELAIRE),
+    Fine.BOWEL: TissueRow((900.0, 1100.0), (70.0, 60.0), 0.80, 0.95, 0.30, _T.ABDOMEN, _CHOSEN),
+    Fine.STOMACH_FLUID: TissueRow((1800.0, 2200.0), (500.0, 400.0), 0.95, 1.0, 0.12, _T.ABDOMEN, _CHOSEN, band=Band.LONG_T2),
+    Fine.GAS: TissueRow((1000.0, 1000.0), (2.0, 2.0), 0.02, 1.0, 0.30, _T.ABDOMEN, _CHOSEN),
+    Fine.CSF: TissueRow((3500.0, 4000.0), (1200.0, 1200.0), 1.0, 1.0, 0.03, _T.MUSCLE, _STANISZ, band=Band.LONG_T2),
+    Fine.CORD: TissueRow((750.0, 990.0), (74.0, 78.0), 0.75, 0.90, 0.03, _T.MUSCLE, _STANISZ),
+    Fine.DISC: TissueRow((1000.0, 1200.0), (60.0, 55.0), 0.70, 0.90, 0.08, _T.MUSCLE, _STANISZ),
+    Fine.BONE: TissueRow((400.0, 400.0), (2.0, 2.0), 0.15, 1.0, 0.20, _T.MUSCLE, _MRXCAT),
+    Fine.MARROW: TissueRow((430.0, 480.0), (55.0, 50.0), 0.75, 1.0, 0.16, _T.MUSCLE, _BAZELAIRE),
 }
 """Every tissue but air. Proton density and magnetisation transfer are relative and hand-set throughout."""
 
@@ -186,7 +186,10 @@ class Sequence:
 
 
 def bssfp(
-    t1_ms: ArrayLike, t2_ms: ArrayLike, sequence: Sequence, off_resonance_hz: ArrayLike = 0.0
+    t1_ms: float | NDArray[np.floating],
+    t2_ms: float | NDArray[np.floating],
+    sequence: Sequence,
+    off_resonance_hz: float | NDArray[np.floating] = 0.0,
 ) -> NDArray[np.complex128]:
     """Return the complex bSSFP steady state of unit proton density, RF phase alternating (pass-band centre at 0 Hz).
 
@@ -206,7 +209,7 @@ def bssfp(
     c = e2 * (e1 - 1) * (1 + np.cos(flip))
     d = 1 - e1 * np.cos(flip) - (e1 - np.cos(flip)) * e2**2
     steady = (1 - e1) * np.sin(flip) * (1 - e2 * np.exp(-1j * phase)) / (c * np.cos(phase) + d)
-    return steady * np.exp(-sequence.te_ms / t2) * np.exp(2j * np.pi * hertz * sequence.te_ms * 1e-3)
+    return np.asarray(steady * np.exp(-sequence.te_ms / t2) * np.exp(2j * np.pi * hertz * sequence.te_ms * 1e-3))
 
 
 def bssfp_on_resonance(t1_ms: float, t2_ms: float, sequence: Sequence) -> float:

@@ -261,9 +261,9 @@ class _Textures:
     def draw(cls, rng: np.random.Generator, grid: StackGrid) -> _Textures:
         k, n = len(grid.levels_mm), grid.pixels
         scale = 1.3 / grid.pixel_mm
-        fine = smooth_noise(rng, (k, n, n), (0, 0.8, 0.8))
+        fine = smooth_noise(rng, (k, n, n), (0.0, 0.8, 0.8))
         medium = upsample(smooth_noise(rng, (k, n // 2 + 1, n // 2 + 1), (0.5, 1.3, 1.3)), 2, n)
-        fibre = 0.7 * smooth_noise(rng, (k, n, n), (0, 0.6, 3.0)) + 0.5 * medium
+        fibre = 0.7 * smooth_noise(rng, (k, n, n), (0.0, 0.6, 3.0)) + 0.5 * medium
         flow = upsample(smooth_noise(rng, (k, n // 4 + 1, n // 4 + 1), (0.5, 1.6, 1.6)), 4, n)
         return cls(
             (0.45 * fine + 0.65 * medium, fibre, flow),

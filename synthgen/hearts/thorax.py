@@ -40,23 +40,23 @@ def _bump(x: FloatMap, centre: float, width: float) -> FloatMap:
 def _add_wall_fields(scene: Scene, torso: ThoraxShape) -> None:
     """Depth below the skin, thickness of the layers and angle around the trunk (0 anterior, + left)."""
     p = scene.place
-    above = np.maximum(p.superior - 60, 0)
-    half_width = torso.half_width_mm * (1 + 0.012 * np.sin(p.superior * (1 / 37.0) + 1.3) + 0.0009 * above)
-    half_depth = torso.half_depth_mm * (1 - 0.0011 * above)
+    above = np.maximum(p.superior - 60.0, 0.0)
+    half_width = torso.half_width_mm * (1.0 + 0.012 * np.sin(p.superior * (1.0 / 37.0) + 1.3) + 0.0009 * above)
+    half_depth = torso.half_depth_mm * (1.0 - 0.0011 * above)
     n = torso.exponent
     log_l, log_p = (n * np.log2(np.abs(q) / h + 1e-4) for q, h in ((p.left, half_width), (p.posterior, half_depth)))
-    radius = np.exp2(np.log2(np.exp2(log_l) + np.exp2(log_p)) * (1 / n))
-    depth = np.sqrt(p.left * p.left + p.posterior * p.posterior) * (1 / radius - 1)
-    angle = np.arctan2(p.left * (1 / torso.half_width_mm), p.posterior * (-1 / torso.half_depth_mm))
+    radius = np.exp2(np.log2(np.exp2(log_l) + np.exp2(log_p)) * (1.0 / n))
+    depth = np.sqrt(p.left * p.left + p.posterior * p.posterior) * (1.0 / radius - 1.0)
+    angle = np.arctan2(p.left * (1.0 / torso.half_width_mm), p.posterior * (-1.0 / torso.half_depth_mm))
     away = np.abs(angle)
     breast = np.float32(0.0)
-    if torso.breast_mm > 0:
+    if torso.breast_mm > 0.0:
         breast = torso.breast_mm * _bump(away, 0.75, 0.35) * _bump(p.superior, 5.0, 55.0)
-    fat = torso.fat_mm * (1 - 0.30 * np.cos(2 * angle) + 0.12 * np.sin(3 * angle + 1)) + breast
-    muscle = 1 + 0.35 * _bump(away, 0.75, 0.40) * (p.superior > -20) + 0.5 * _bump(away, 2.75, 0.36) - 0.35 * _bump(angle, 0, 0.25)
+    fat = torso.fat_mm * (1.0 - 0.30 * np.cos(2.0 * angle) + 0.12 * np.sin(3.0 * angle + 1.0)) + breast
+    muscle = 1.0 + 0.35 * _bump(away, 0.75, 0.40) * (p.superior > -20.0) + 0.5 * _bump(away, 2.75, 0.36) - 0.35 * _bump(angle, 0.0, 0.25)
     scene.add_field("depth", depth + breast)
-    scene.add_field("fat", fat * (1 + 0.10 * p.slow))
-    scene.add_field("muscle", torso.muscle_mm * muscle * (1 + 0.06 * p.quick))
+    scene.add_field("fat", fat * (1.0 + 0.10 * p.slow))
+    scene.add_field("muscle", torso.muscle_mm * muscle * (1.0 + 0.06 * p.quick))
     scene.add_field("away", away)
     scene.add_field("bump", np.broadcast_to(breast, p.left.shape))
     scene.add_field("cavity", scene.place.fat + scene.place.muscle - scene.place.depth)
@@ -67,10 +67,10 @@ def _paint_arms(scene: Scene, torso: ThoraxShape) -> None:
         centre = side * (torso.half_width_mm + torso.arm_offset_mm)
 
         def arm(v: Place, side: int = side, centre: float = centre) -> FloatMap:
-            left = v.left - centre + side * 0.35 * np.maximum(v.superior - 40, 0)
-            return np.sqrt((left / torso.arm_scale) ** 2 + (v.posterior - torso.arm_posterior_mm) ** 2) - 45 + 2 * v.slow
+            left = v.left - centre + side * 0.35 * np.maximum(v.superior - 40.0, 0.0)
+            return np.sqrt((left / torso.arm_scale) ** 2 + (v.posterior - torso.arm_posterior_mm) ** 2) - 45.0 + 2.0 * v.slow
 
-        layers = (Layer(Fine.FAT), Layer(Fine.MUSCLE, 7 + 0.5 * torso.fat_mm), Layer(Fine.BONE, 35), Layer(Fine.MARROW, 39))
+        layers = (Layer(Fine.FAT), Layer(Fine.MUSCLE, 7.0 + 0.5 * torso.fat_mm), Layer(Fine.BONE, 35.0), Layer(Fine.MARROW, 39.0))
         scene.paint(arm, *layers)
 
 
@@ -81,29 +81,29 @@ def _paint_wall(scene: Scene, torso: ThoraxShape) -> None:
         lambda v: np.maximum(np.abs(v.quick + 0.6 * v.slow) * 3.0 - 0.35, np.maximum(3.0 - v.depth, v.depth - v.fat)),
         Layer(Fine.MUSCLE, 0.0, 0.45),
     )
-    if torso.breast_mm > 0:  # gland lies in the middle of the bump and sends strands to the skin
+    if torso.breast_mm > 0.0:  # gland lies in the middle of the bump and sends strands to the skin
         scene.paint(
-            lambda v: np.maximum(9.0 - v.bump + 4 * v.quick, np.maximum(7.0 - v.depth, v.depth - v.fat + 4.0)), Layer(Fine.GLAND, 0.0, 0.8)
+            lambda v: np.maximum(9.0 - v.bump + 4.0 * v.quick, np.maximum(7.0 - v.depth, v.depth - v.fat + 4.0)), Layer(Fine.GLAND, 0.0, 0.8)
         )
     scene.paint(lambda v: v.fat - v.depth, Layer(Fine.MUSCLE))
     scene.paint(
         lambda v: np.abs(v.depth - v.fat - 0.40 * v.muscle - 1.2 * v.slow) - 0.5,
         Layer(Fine.FAT, 0.0, 0.7),
-        weight=lambda v: np.clip(1.5 * v.quick + 0.2, 0, 1),
+        weight=lambda v: np.clip(1.5 * v.quick + 0.2, 0.0, 1.0),
     )
     scene.paint(lambda v: v.cavity - 0.9 * v.quick, Layer(Fine.FAT, 0.0, 0.9), Layer(Fine.LUNG, 0.9))
 
 
 def _paint_bones(scene: Scene) -> None:
     def ribs(v: Place) -> FloatMap:
-        level = v.superior - 30 * np.cos(v.away) + 9 * v.away
-        within = (level + RIB_PERIOD_MM / 2) % RIB_PERIOD_MM - RIB_PERIOD_MM / 2
+        level = v.superior - 30.0 * np.cos(v.away) + 9.0 * v.away
+        within = (level + RIB_PERIOD_MM / 2.0) % RIB_PERIOD_MM - RIB_PERIOD_MM / 2.0
         q = np.sqrt((within / 6.8) ** 2 + ((v.depth - v.fat - 0.76 * v.muscle) / 4.6) ** 2)
-        return np.where((v.away > 0.24) & (v.superior > -115), (q - 1) * 4.6, np.float32(20))
+        return np.where((v.away > 0.24) & (v.superior > -115.0), (q - 1.0) * 4.6, np.float32(20.0))
 
     def sternum(v: Place) -> FloatMap:
-        slab = np.maximum(np.abs(v.left) - 19, np.abs(v.depth - v.fat - 0.62 * v.muscle) - 5.5)
-        return np.maximum(slab, -(v.superior + 55)) + np.where(v.posterior > 0, np.float32(50), np.float32(0))
+        slab = np.maximum(np.abs(v.left) - 19.0, np.abs(v.depth - v.fat - 0.62 * v.muscle) - 5.5)
+        return np.maximum(slab, -(v.superior + 55.0)) + np.where(v.posterior > 0.0, np.float32(50.0), np.float32(0.0))
 
     scene.paint(ribs, Layer(Fine.BONE), Layer(Fine.MARROW, 1.5))
     scene.paint(sternum, Layer(Fine.BONE), Layer(Fine.MARROW, 1.6))
@@ -114,20 +114,20 @@ def _add_diaphragm(scene: Scene, torso: ThoraxShape) -> None:
     p = scene.place
 
     def dome(left: float, posterior: float, top: float, width: float, depth: float) -> FloatMap:
-        lateral = np.maximum(np.abs(p.left - left) - 12, 0) * (1 / width)
-        sagittal = np.maximum(np.abs(p.posterior - posterior) - 12, 0) * (1 / depth)
-        return top - 60 * (lateral**2 + sagittal**2)
+        lateral = np.maximum(np.abs(p.left - left) - 12.0, 0.0) * (1.0 / width)
+        sagittal = np.maximum(np.abs(p.posterior - posterior) - 12.0, 0.0) * (1.0 / depth)
+        return top - 60.0 * (lateral**2 + sagittal**2)
 
-    right, left = dome(-72, 0, torso.dome_right_mm, 62, 70), dome(85, 12, torso.dome_left_mm, 52, 66)
-    centre = dome(22, -28, torso.dome_centre_mm, 60, 62)
-    roof = -smooth_minimum(smooth_minimum(-right, -left, 10), -centre, 10) + 1.5 * p.slow
-    scene.add_field("below", np.maximum(p.moving - roof, p.cavity + 1))
+    right, left = dome(-72.0, 0.0, torso.dome_right_mm, 62.0, 70.0), dome(85.0, 12.0, torso.dome_left_mm, 52.0, 66.0)
+    centre = dome(22.0, -28.0, torso.dome_centre_mm, 60.0, 62.0)
+    roof = -smooth_minimum(smooth_minimum(-right, -left, 10.0), -centre, 10.0) + 1.5 * p.slow
+    scene.add_field("below", np.maximum(p.moving - roof, p.cavity + 1.0))
     scene.add_field("above", roof - p.moving)
 
 
 def _inside_abdomen(shape: Distance, margin_mm: float, wobble_mm: float = 0.0) -> Distance:
     def distance(v: Place) -> FloatMap:
-        field = shape(v) if wobble_mm == 0 else shape(v) + wobble_mm * v.slow
+        field = shape(v) if wobble_mm == 0.0 else shape(v) + wobble_mm * v.slow
         return np.maximum(field, v.below + margin_mm)
 
     return distance
@@ -137,32 +137,32 @@ def _paint_abdomen(scene: Scene, torso: ThoraxShape, rng: np.random.Generator) -
     scene.paint(lambda v: v.below, Layer(Fine.MUSCLE), Layer(Fine.VISCERAL_FAT, 2.6))
     contents = (Fine.BOWEL, Fine.BOWEL, Fine.BOWEL, Fine.GAS, Fine.STOMACH_FLUID)
     for _ in range(26):
-        centre = (rng.uniform(-85, 105), rng.uniform(-80, 30), rng.uniform(-230, -105))
-        r = rng.uniform(13, 25)
+        centre = (rng.uniform(-85.0, 105.0), rng.uniform(-80.0, 30.0), rng.uniform(-230.0, -105.0))
+        r = rng.uniform(13.0, 25.0)
         radii = (r * rng.uniform(0.8, 1.7), r, r * rng.uniform(0.8, 1.5))
         loop = _inside_abdomen(ellipsoid(centre, radii), 3.5, rng.uniform(1.0, 4.0))
         scene.paint(loop, Layer(Fine.MUSCLE), Layer(contents[rng.integers(len(contents))], 2.0), grow_mm=6.0)
     for side in (1, -1):
-        kidney = ellipsoid((side * 62, 0.42 * torso.half_depth_mm, -128 - (12 if side < 0 else 0)), (27, 26, 52))
-        layers = (Layer(Fine.VISCERAL_FAT, -8), Layer(Fine.KIDNEY), Layer(Fine.VISCERAL_FAT, 15, 0.7))
-        scene.paint(_inside_abdomen(kidney, 4, 0.8), *layers)
-    spleen = ellipsoid((100, 0.42 * torso.half_depth_mm, -72), (38, 42, 50))
-    scene.paint(_inside_abdomen(spleen, 3, 1.5), Layer(Fine.SPLEEN))
+        kidney = ellipsoid((side * 62.0, 0.42 * torso.half_depth_mm, -128.0 - (12.0 if side < 0.0 else 0.0)), (27.0, 26.0, 52.0))
+        layers = (Layer(Fine.VISCERAL_FAT, -8.0), Layer(Fine.KIDNEY), Layer(Fine.VISCERAL_FAT, 15.0, 0.7))
+        scene.paint(_inside_abdomen(kidney, 4.0, 0.8), *layers)
+    spleen = ellipsoid((100.0, 0.42 * torso.half_depth_mm, -72.0), (38.0, 42.0, 50.0))
+    scene.paint(_inside_abdomen(spleen, 3.0, 1.5), Layer(Fine.SPLEEN))
     _paint_stomach(scene, torso)
-    lobes = (ellipsoid((-62, 0, -88), (108, 98, 92)), ellipsoid((18, -42, -72), (78, 48, 46)), ellipsoid((-20, -20, -75), (60, 60, 50)))
+    lobes = (ellipsoid((-62.0, 0.0, -88.0), (108.0, 98.0, 92.0)), ellipsoid((18.0, -42.0, -72.0), (78.0, 48.0, 46.0)), ellipsoid((-20.0, -20.0, -75.0), (60.0, 60.0, 50.0)))
 
     def liver(v: Place) -> FloatMap:
         right, left, middle = (lobe(v) for lobe in lobes)
-        return smooth_minimum(np.minimum(right, left), middle, 8) + 1.2 * v.slow
+        return smooth_minimum(np.minimum(right, left), middle, 8.0) + 1.2 * v.slow
 
-    scene.paint(_inside_abdomen(liver, 3), Layer(Fine.LIVER))
+    scene.paint(_inside_abdomen(liver, 3.0), Layer(Fine.LIVER))
 
 
 def _paint_stomach(scene: Scene, torso: ThoraxShape) -> None:
     """Fluid lies posterior with a flat level (the patient is supine), gas anterior of it."""
     k = torso.stomach_size
-    level = -48 * k + 96 * k * (1 - torso.stomach_fluid)
-    stomach = _inside_abdomen(ellipsoid((70, -2, -76), (50 * k, 56 * k, 46 * k)), 3, 2.5)
+    level = -48.0 * k + 96.0 * k * (1.0 - torso.stomach_fluid)
+    stomach = _inside_abdomen(ellipsoid((70.0, -2.0, -76.0), (50.0 * k, 56.0 * k, 46.0 * k)), 3.0, 2.5)
     scene.paint(stomach, Layer(Fine.MUSCLE), Layer(Fine.STOMACH_FLUID, 3.5), grow_mm=4.0)
     scene.paint(lambda v: np.maximum(stomach(v) + 3.5, v.posterior - level - 0.6 * v.slow), Layer(Fine.GAS))
 
@@ -171,19 +171,19 @@ def _paint_mediastinum(scene: Scene, torso: ThoraxShape) -> None:
     depth = torso.half_depth_mm
 
     def fat(v: Place) -> FloatMap:
-        half = 0.8 + torso.anterior_mediastinum_mm * _bump(v.posterior, -0.84 * depth, 12) + 22 * _bump(v.posterior, 0.30 * depth, 26)
-        half = half + 20 * np.clip((v.superior - 30) / 40, 0, 1) * _bump(v.posterior, -10, 45)
-        sheet = np.abs(v.left - 2 - 0.10 * np.maximum(-v.posterior, 0)) - half - 1.6 * v.slow
+        half = 0.8 + torso.anterior_mediastinum_mm * _bump(v.posterior, -0.84 * depth, 12.0) + 22.0 * _bump(v.posterior, 0.30 * depth, 26.0)
+        half = half + 20.0 * np.clip((v.superior - 30.0) / 40.0, 0.0, 1.0) * _bump(v.posterior, -10.0, 45.0)
+        sheet = np.abs(v.left - 2.0 - 0.10 * np.maximum(-v.posterior, 0.0)) - half - 1.6 * v.slow
         return np.maximum(np.maximum(sheet, v.above), v.cavity + 0.5)
 
     scene.paint(fat, Layer(Fine.FAT, 0.0, 0.95))
     trunks = (  # superior vena cava, ascending aorta, pulmonary trunk, its left and right branch, aortic arch
-        ((-28, -18, 95), (10, 10, 90)),
-        ((2, -28, 75), (16, 16, 42)),
-        ((34, -22, 70), (15, 17, 22)),
-        ((28, 10, 62), (22, 11, 11)),
-        ((-30, 8, 58), (24, 9, 9)),
-        ((16, 12, 100), (15, 40, 14)),
+        ((-28.0, -18.0, 95.0), (10.0, 10.0, 90.0)),
+        ((2.0, -28.0, 75.0), (16.0, 16.0, 42.0)),
+        ((34.0, -22.0, 70.0), (15.0, 17.0, 22.0)),
+        ((28.0, 10.0, 62.0), (22.0, 11.0, 11.0)),
+        ((-30.0, 8.0, 58.0), (24.0, 9.0, 9.0)),
+        ((16.0, 12.0, 100.0), (15.0, 40.0, 14.0)),
     )
     for centre, radii in trunks:
         trunk = ellipsoid(centre, radii)
@@ -197,24 +197,24 @@ def _paint_spine(scene: Scene, torso: ThoraxShape) -> None:
 
     def cylinder(left: float, posterior: float, half_width: float, half_depth: float) -> Distance:
         scale = min(half_width, half_depth)
-        return lambda v: (np.sqrt(((v.left - left) / half_width) ** 2 + ((v.posterior - posterior) / half_depth) ** 2) - 1) * scale
+        return lambda v: (np.sqrt(((v.left - left) / half_width) ** 2 + ((v.posterior - posterior) / half_depth) ** 2) - 1.0) * scale
 
     def from_disc(v: Place) -> FloatMap:
-        return np.abs(v.superior % VERTEBRA_PERIOD_MM - VERTEBRA_PERIOD_MM / 2)
+        return np.abs(v.superior % VERTEBRA_PERIOD_MM - VERTEBRA_PERIOD_MM / 2.0)
 
-    body = cylinder(0, front, 20, 16)
-    scene.paint(body, Layer(Fine.FAT, -8, 0.8), weight=lambda v: (v.posterior < front + 8).astype(np.float32))
+    body = cylinder(0.0, front, 20.0, 16.0)
+    scene.paint(body, Layer(Fine.FAT, -8.0, 0.8), weight=lambda v: (v.posterior < front + 8.0).astype(np.float32))
     for side in (1, -1):
-        erector = cylinder(side * 34, front + 20, 30, 24)
-        scene.paint(lambda v, erector=erector: np.maximum(erector(v), v.fat - v.depth + 1), Layer(Fine.MUSCLE))
+        erector = cylinder(side * 34.0, front + 20.0, 30.0, 24.0)
+        scene.paint(lambda v, erector=erector: np.maximum(erector(v), v.fat - v.depth + 1.0), Layer(Fine.MUSCLE))
 
     def spinous(v: Place) -> FloatMap:
-        return np.maximum(np.maximum(np.abs(v.left) - 4, np.abs(v.posterior - (front + 38)) - 16), from_disc(v) - 8)
+        return np.maximum(np.maximum(np.abs(v.left) - 4.0, np.abs(v.posterior - (front + 38.0)) - 16.0), from_disc(v) - 8.0)
 
-    scene.paint(spinous, Layer(Fine.BONE, 0, 0.8), Layer(Fine.MARROW, 1.5))
+    scene.paint(spinous, Layer(Fine.BONE, 0.0, 0.8), Layer(Fine.MARROW, 1.5))
     scene.paint(body, Layer(Fine.BONE), Layer(Fine.MARROW, 1.3))
     scene.paint(lambda v: np.maximum(body(v) + 0.5, from_disc(v) - 3.2), Layer(Fine.DISC))
-    scene.paint(cylinder(0, front + 25, 10, 8.5), Layer(Fine.BONE, -3), Layer(Fine.CSF), Layer(Fine.CORD, 4.2))
+    scene.paint(cylinder(0.0, front + 25.0, 10.0, 8.5), Layer(Fine.BONE, -3.0), Layer(Fine.CSF), Layer(Fine.CORD, 4.2))
 
 
 def _paint_great_vessels(scene: Scene, torso: ThoraxShape, aorta_mm: float) -> None:
@@ -222,13 +222,13 @@ def _paint_great_vessels(scene: Scene, torso: ThoraxShape, aorta_mm: float) -> N
 
     def tube(left: float, posterior: float, radius: float, aspect: float = 1.0, lean: float = 0.0) -> Distance:
         def distance(v: Place) -> FloatMap:
-            lateral = (v.left - left + lean * (v.superior + 60)) * (1 / aspect)
+            lateral = (v.left - left + lean * (v.superior + 60.0)) * (1.0 / aspect)
             return np.sqrt(lateral**2 + (v.posterior - posterior) ** 2) - radius
 
         return distance
 
-    aorta, cava = tube(24, front - 26, aorta_mm, lean=0.06), tube(-26, front - 42, 10.5, aspect=1.15)
-    scene.paint(aorta, Layer(Fine.FAT, -3, 0.7), Layer(Fine.MUSCLE, -1.2), Layer(Fine.VESSEL))
-    scene.paint(lambda v: np.maximum(cava(v), v.moving - 5), Layer(Fine.MUSCLE, -1), Layer(Fine.VESSEL))
-    scene.paint(tube(6, front - 32, 6, aspect=1.3), Layer(Fine.OESOPHAGUS))
-    scene.paint(tube(-9, front - 19, 3.4), Layer(Fine.VESSEL))
+    aorta, cava = tube(24.0, front - 26.0, aorta_mm, lean=0.06), tube(-26.0, front - 42.0, 10.5, aspect=1.15)
+    scene.paint(aorta, Layer(Fine.FAT, -3.0, 0.7), Layer(Fine.MUSCLE, -1.2), Layer(Fine.VESSEL))
+    scene.paint(lambda v: np.maximum(cava(v), v.moving - 5.0), Layer(Fine.MUSCLE, -1.0), Layer(Fine.VESSEL))
+    scene.paint(tube(6.0, front - 32.0, 6.0, aspect=1.3), Layer(Fine.OESOPHAGUS))
+    scene.paint(tube(-9.0, front - 19.0, 3.4), Layer(Fine.VESSEL))
