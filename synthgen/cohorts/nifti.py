@@ -1,8 +1,8 @@
 """NIfTI-1 volumes read to the last byte and validated, and written the same every time.
 
-Common readers return data from damaged files: nibabel stops before the checksum of the gzip stream, ITK pads a truncated
-file with zeros, and both accept spacings of zero or NaN. Here a file is read to its end, its header is checked before
-any memory is asked for, and what cannot be right raises one `InputError` that names the file.
+Common readers return data from damaged files: nibabel stops before the checksum of the gzip stream, ITK pads a
+truncated file with zeros, and both accept spacings of zero or NaN. Here a file is read to its end, its
+header is checked before any memory is asked for, and what cannot be right raises one `InputError` naming the file.
 """
 
 from __future__ import annotations
@@ -216,7 +216,8 @@ def _parse_dtype(path: Path, raw: nibabel.Nifti1Header) -> np.dtype:
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise InputError(path, expected="integer or real voxels", got=f"{dtype.name}")
     if int(raw["bitpix"]) != 8 * dtype.itemsize:
-        raise InputError(path, expected=f"{8 * dtype.itemsize} bits per voxel of {dtype.name}", got=f"{int(raw['bitpix'])}")
+        bits = 8 * dtype.itemsize
+        raise InputError(path, expected=f"{bits} bits per voxel of {dtype.name}", got=f"{int(raw['bitpix'])}")
     return dtype
 
 
