@@ -88,7 +88,7 @@ class VirtualHearts:
         style = self.style(index)
         simulation = self._simulate(subject, style)
         return SourceSubject(
-            subject_id=f"heart-{self.seed}-{subject.index:05d}",
+            subject_id=self.subject_id(index),
             pathology=subject.pathology,
             vendor=Vendor(style.name),
             body=subject.body,
@@ -96,6 +96,10 @@ class VirtualHearts:
             labels=simulation.labels,
             truth=truth(subject.targets),
         )
+
+    def subject_id(self, index: int) -> str:
+        """Return the id of subject `index`."""
+        return f"heart-{self.seed}-{self._position(index):05d}"
 
     def draw(self, index: int) -> VirtualSubject:
         """Return the anatomy of subject `index` without simulating it."""
