@@ -192,7 +192,8 @@ def _parse_header(path: Path, block: bytes) -> _Header:
         slope, inter = 1.0, 0.0
     if int(raw["xyzt_units"]) & 7 not in _MILLIMETRE_OR_UNKNOWN:
         raise InputError(path, expected="spacing in millimetres", got=f"unit code {int(raw['xyzt_units']) & 7}")
-    spacing = tuple(float(s) for s in raw["pixdim"][1:4])
+    x, y, z = (float(s) for s in raw["pixdim"][1:4])
+    spacing = (x, y, z)
     _check_spacing(path, spacing)
     return _Header(shape, dtype, int(offset), slope, inter, spacing, _parse_affine(path, raw, np.array(spacing)))
 
@@ -299,7 +300,7 @@ def _quantise(path: Path, stack: NDArray) -> tuple[NDArray, float, float]:
     if low >= -32768 and high <= 32767 and np.array_equal(stack, np.rint(stack)):
         return stack.astype("<i2"), 1.0, 0.0
     inter = float(np.float32(low))
-    slope = float(np.float32(max((high - inter) / _LEVELS, np.finfo(np.float32).tiny)))
+    slope = float(np.float32(max((high - inter) / _LEVELS, 1e-30)))
     return np.rint((stack.astype(np.float64) - inter) / slope).astype("<i2"), slope, inter
 
 

@@ -123,8 +123,8 @@ def _axis(count: int, source_mm: float, centre: float, pixels: int, target_mm: f
     weights = np.maximum(1.0 - distance / width, 0.0)
     inside = (positions >= -0.5) & (positions <= count - 0.5)
     total = weights.sum(axis=1, keepdims=True)
-    weights = np.where(inside[:, None] & (total > 0), weights / np.maximum(total, 1e-6), 0.0)
-    return _Axis(weights.astype(np.float32), inside, first, last, float(positions[0]))
+    normal = np.where(inside[:, None] & (total > 0), weights / np.maximum(total, 1e-6), 0.0).astype(np.float32)
+    return _Axis(normal, inside, first, last, float(positions[0]))
 
 
 def _sample(voxels: NDArray, rows: _Axis, columns: _Axis) -> NDArray[np.float32]:
@@ -137,7 +137,8 @@ def _sample_labels(voxels: NDArray[np.uint8], rows: _Axis, columns: _Axis) -> ND
     """Return the class of largest weight; outside the field of view all weights are zero and background wins."""
     present = [int(code) for code in np.flatnonzero(np.bincount(voxels.ravel())) if code != Tissue.BACKGROUND]
     out = np.zeros((len(voxels), len(rows.weights), len(columns.weights)), np.uint8)
-    best = rows.weights.sum(axis=1)[:, None] * columns.weights.sum(axis=1)[None] + np.zeros(out.shape, np.float32)
+    best: NDArray[np.float32] = np.zeros(out.shape, np.float32)
+    best += rows.weights.sum(axis=1)[:, None] * columns.weights.sum(axis=1)[None]
     shares = {code: _sample(voxels == code, rows, columns) for code in present}
     for share in shares.values():
         best -= share  # what is left is the weight of the background

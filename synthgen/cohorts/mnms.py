@@ -1,0 +1,232 @@
+"""M&Ms, read from and written in the challenge's own layout.
+
+- `*.csv` with one row per subject: External code, VendorName, Vendor, Centre, ED, ES (frames, counted from 0), Age,
+  Pathology, Sex, Height, Weight
+- `.../CODE/CODE_sa.nii.gz` and `CODE_sa_gt.nii.gz` with a time axis, or `CODE_sa_ED.nii.gz`, `CODE_sa_ED_gt.nii.gz` and
+  the same for ES; labels 1 LV cavity, 2 LV myocardium, 3 RV cavity
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from synthgen.cohorts.assembly import Loaded, Person, assemble, parse_body, staged_folder
+from synthgen.cohorts.conventions import MNMS_CODES, from_tissue
+from synthgen.cohorts.nifti import Kind, read_frames, read_volume, write_frames
+from synthgen.errors import InputError
+from synthgen.labels import Pathology, Phase, Sex, Vendor
+from synthgen.subjects import Body, LabelScheme, SourceCohort, SourceSubject
+
+_CODE, _VENDOR, _PATHOLOGY = "External code", "Vendor", "Pathology"
+_COLUMNS = (_CODE, "VendorName", _VENDOR, "Centre", "ED", "ES", "Age", _PATHOLOGY, "Sex", "Height", "Weight")
+_REQUIRED = (_CODE, _VENDOR, "ED", "ES", _PATHOLOGY)
+_INFORMATION = "M&Ms_Dataset_information.csv"
+_LABELLED = Path("Training", "Labeled")
+_DEPTH = 3  # folders between the root and a subject
+_MAX_CSV_BYTES = 2**24
+
+Row = Mapping[str, str]
+
+
+class Mnms(SourceCohort):
+    """The M&Ms challenge set (Campello et al. 2021, doi 10.1109/TMI.2021.3090082).
+
+    The table is read at once; volumes when a subject is asked for. Subjects of other classes than ours, without labels,
+    or not in the folder are left out and counted.
+
+    Parameters
+    ----------
+    folder
+        The folder that holds the table; subjects may lie up to three folders below.
+
+    Attributes
+    ----------
+    pathologies, vendors
+        Of each subject, in the order of the cohort.
+    skipped
+        How many rows were left out, by reason.
+
+    Raises
+    ------
+    InputError
+        If there is no table, it lacks a column, repeats a code, or no row is usable; naming the file.
+    """
+
+    name = "M&Ms"
+    licence = "terms of the M&Ms challenge (www.ub.edu/mnms)"
+    citation = (
+        "V. M. Campello et al., Multi-Centre, Multi-Vendor and Multi-Disease Cardiac Segmentation: The M&Ms Challenge, "
+        "IEEE TMI 40(12):3543-3554, 2021, doi 10.1109/TMI.2021.3090082"
+    )
+    label_scheme: LabelScheme = "heart"
+
+    def __init__(self, folder: Path) -> None:
+        self._table = _find_table(folder)
+        self.skipped: Counter[str] = Counter()
+        self._subjects: list[tuple[Row, Path]] = []
+        places = _find_folders(folder)
+        for row in _read_table(self._table):
+            code, pathology = row[_CODE], row[_PATHOLOGY]
+            if pathology.upper() not in Pathology.__members__:
+                self.skipped[f"pathology {pathology or 'not stated'}"] += 1
+            elif code not in places:
+                self.skipped["no folder"] += 1
+            elif not _has_labels(places[code], code):
+                self.skipped["no labels"] += 1
+            else:
+                self._subjects.append((row, places[code]))
+        if not self._subjects:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.skipped.items()))
+            expected = "at least one labelled subject of a known class"
+            raise InputError(self._table, expected=expected, got=reasons or "an empty table")
+        self.pathologies = [Pathology.parse(row[_PATHOLOGY], subject=str(self._table)) for row, _ in self._subjects]
+        self.vendors = [Vendor.parse(row[_VENDOR], subject=f"{self._table}, {row[_CODE]}") for row, _ in self._subjects]
+
+    def __len__(self) -> int:
+        """Return the number of usable subjects."""
+        return len(self._subjects)
+
+    def __getitem__(self, index: int) -> SourceSubject:
+        """Read subject `index`.
+
+        Raises
+        ------
+        InputError
+            If a frame is missing or a file is damaged or not what M&Ms holds; naming the file.
+        """
+        row, place = self._subjects[index]
+        frames = {phase: self._parse_frame(row, phase) for phase in Phase}
+        person = Person(
+            subject_id=row[_CODE],
+            pathology=self.pathologies[index],
+            vendor=self.vendors[index],
+            body=_parse_person(self._table, row),
+        )
+        images = _load(place, row[_CODE], "", "image", frames)
+        return assemble(person, images, _load(place, row[_CODE], "_gt", "label", frames), MNMS_CODES)
+
+    def _parse_frame(self, row: Row, phase: Phase) -> int:
+        text = row[phase.value]
+        if not text.isdecimal():
+            subject = f"{self._table}, {row[_CODE]}"
+            raise InputError(subject, expected=f"a frame number at {phase}, counted from 0", got=repr(text))
+        return int(text)
+
+
+def write_cohort(cohort: SourceCohort, folder: Path) -> list[str]:
+    """Write a cohort in the layout of M&Ms, tissues outside the heart dropped, two frames (ED 0, ES 1) per file.
+
+    Returns
+    -------
+    list[str]
+        The subjects' codes, in the order of the cohort: their ids with everything but letters and digits taken out.
+
+    Raises
+    ------
+    InputError
+        If the folder exists and is not empty, or two codes are equal.
+    """
+    codes: list[str] = []
+    with staged_folder(folder) as staged, (staged / _INFORMATION).open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, _COLUMNS)
+        table.writeheader()
+        for index in range(len(cohort)):
+            subject = cohort[index]
+            code = "".join(c for c in subject.subject_id if c.isascii() and c.isalnum())
+            if not code or code in codes:
+                raise InputError(subject.subject_id, expected="letters or digits that no other id has", got=repr(code))
+            codes.append(code)
+            table.writerow(_row(code, subject))
+            _write_volumes(staged / _LABELLED / code, code, subject)
+    return codes
+
+
+def _row(code: str, subject: SourceSubject) -> dict[str, str]:
+    body = subject.body
+    return {
+        _CODE: code,
+        "VendorName": subject.vendor.manufacturer,
+        _VENDOR: subject.vendor.value,
+        "Centre": "",
+        **{phase.value: str(frame) for frame, phase in enumerate(Phase)},
+        "Age": "",
+        _PATHOLOGY: subject.pathology.value,
+        "Sex": body.sex.value if body and body.sex else "",
+        "Height": f"{body.height_cm:.1f}" if body else "",
+        "Weight": f"{body.weight_kg:.1f}" if body else "",
+    }
+
+
+def _write_volumes(place: Path, code: str, subject: SourceSubject) -> None:
+    place.mkdir(parents=True)
+    write_frames(place / f"{code}_sa.nii.gz", [subject.images[phase] for phase in Phase])
+    labels = [subject.labels[phase] for phase in Phase]
+    coded = [label.with_voxels(from_tissue(label.voxels, MNMS_CODES)) for label in labels]
+    write_frames(place / f"{code}_sa_gt.nii.gz", coded)
+
+
+def _find_table(folder: Path) -> Path:
+    named = sorted(folder.glob("*nformation*.csv")) or sorted(folder.glob("*.csv"))
+    if not named:
+        got = "no table in it" if folder.is_dir() else "no such folder"
+        raise InputError(folder, expected="the table of M&Ms, *Information*.csv", got=got)
+    return named[0]
+
+
+def _read_table(table: Path) -> list[Row]:
+    if table.stat().st_size > _MAX_CSV_BYTES:
+        raise InputError(table, expected=f"a table of at most {_MAX_CSV_BYTES} bytes", got=f"{table.stat().st_size}")
+    try:
+        reader = csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines())
+    except UnicodeDecodeError as error:
+        raise InputError(table, expected="a table in UTF-8", got="other bytes") from error
+    missing = [name for name in _REQUIRED if name not in (reader.fieldnames or [])]
+    if missing:
+        raise InputError(table, expected=f"a column {missing[0]}", got=", ".join(reader.fieldnames or []) or "none")
+    rows: list[Row] = [{key: (value or "").strip() for key, value in row.items() if isinstance(key, str)} for row in reader]
+    repeated = [code for code, count in Counter(row[_CODE] for row in rows).items() if count > 1]
+    if repeated:
+        raise InputError(table, expected="one row per External code", got=f"{repeated[0]} more than once")
+    return rows
+
+
+def _find_folders(root: Path) -> dict[str, Path]:
+    """Return every folder below `root`, down to the depth of a subject, by its name."""
+    found: dict[str, Path] = {}
+    for place, names, _ in os.walk(root):
+        names.sort()
+        here = Path(place)
+        found.update((name, here / name) for name in names if name not in found)
+        if len(here.relative_to(root).parts) >= _DEPTH - 1:
+            names.clear()
+    return found
+
+
+def _names(code: str, suffix: str, phase: Phase) -> tuple[str, ...]:
+    """Return how a file of one phase may be called; the second challenge writes SA in capitals."""
+    return tuple(f"{code}_{view}_{phase}{suffix}.nii.gz" for view in ("sa", "SA"))
+
+
+def _has_labels(place: Path, code: str) -> bool:
+    names = (f"{code}_sa_gt.nii.gz", *_names(code, "_gt", Phase.ED))
+    return any((place / name).is_file() for name in names)
+
+
+def _load(place: Path, code: str, suffix: str, kind: Kind, frames: Mapping[Phase, int]) -> dict[Phase, Loaded]:
+    cine = place / f"{code}_sa{suffix}.nii.gz"
+    stacks = {phase: [place / n for n in _names(code, suffix, phase) if (place / n).is_file()] for phase in Phase}
+    if all(stacks.values()):
+        return {phase: Loaded(read_volume(files[0], kind=kind), files[0]) for phase, files in stacks.items()}
+    volumes = read_frames(cine, kind=kind, frames=[frames[phase] for phase in Phase])
+    return {phase: Loaded(volume, cine) for phase, volume in zip(Phase, volumes, strict=True)}
+
+
+def _parse_person(table: Path, row: Row) -> Body | None:
+    size = parse_body(table, row.get("Height", ""), row.get("Weight", ""))
+    letter = row.get("Sex", "").upper()
+    sex = Sex(letter) if letter in Sex.__members__ else None
+    return Body(height_cm=size[0], weight_kg=size[1], sex=sex) if size else None

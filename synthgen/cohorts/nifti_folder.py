@@ -1,0 +1,132 @@
+"""Anyone's cohort: NIfTI files and one table, `subjects.csv`.
+
+Columns, in any order:
+
+- `subject_id`: unique; letters, digits, dot, dash, underscore
+- `pathology`: NOR, MINF, DCM, HCM or ARV
+- `vendor`: A, B, C or D (Siemens, Philips, GE, Canon)
+- `height_cm`, `weight_kg`, `sex` (F or M): may be empty
+- `ed_image`, `ed_label`, `es_image`, `es_label`: paths inside the folder, `.nii` or `.nii.gz`, one volume each
+
+Labels are 1 LV cavity, 2 LV myocardium, 3 RV cavity; with `label_scheme="tissue"` all nine codes of `Tissue`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from synthgen.cohorts.assembly import Loaded, Person, assemble, parse_body
+from synthgen.cohorts.conventions import MNMS_CODES
+from synthgen.cohorts.nifti import Kind, read_volume
+from synthgen.errors import InputError
+from synthgen.labels import Pathology, Phase, Sex, Vendor
+from synthgen.subjects import Body, LabelScheme, SourceCohort, SourceSubject
+
+TABLE = "subjects.csv"
+
+_FILES = {(phase, kind): f"{phase.value.lower()}_{kind}" for phase in Phase for kind in ("image", "label")}
+_BODY = ("height_cm", "weight_kg", "sex")
+_COLUMNS = ("subject_id", "pathology", "vendor", *_BODY, *_FILES.values())
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MAX_CSV_BYTES = 2**24
+
+
+class NiftiFolder(SourceCohort):
+    """A folder of NIfTI files with a table `subjects.csv`.
+
+    The table is read at once; volumes when a subject is asked for.
+
+    Parameters
+    ----------
+    folder
+        The folder that holds the table. Files outside it are refused.
+    label_scheme
+        `heart` for labels 0 to 3, `tissue` for all nine.
+
+    Attributes
+    ----------
+    pathologies, vendors
+        Of each subject, in the order of the table.
+
+    Raises
+    ------
+    InputError
+        If the table is missing, lacks a column, repeats an id or holds a value outside a vocabulary.
+    """
+
+    licence = "not stated"
+    citation = ""
+
+    def __init__(self, folder: Path, *, label_scheme: LabelScheme = "heart") -> None:
+        self.name = folder.resolve().name
+        self.label_scheme: LabelScheme = label_scheme
+        self._folder = folder
+        self._table = folder / TABLE
+        self._rows = _read_table(self._table)
+        self.pathologies = [Pathology.parse(row["pathology"], subject=self._where(row)) for row in self._rows]
+        self.vendors = [Vendor.parse(row["vendor"], subject=self._where(row)) for row in self._rows]
+
+    def __len__(self) -> int:
+        """Return the number of rows of the table."""
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> SourceSubject:
+        """Read subject `index`.
+
+        Raises
+        ------
+        InputError
+            If a file is missing, outside the folder, damaged, or not as documented; naming it.
+        """
+        row = self._rows[index]
+        person = Person(
+            subject_id=row["subject_id"],
+            pathology=self.pathologies[index],
+            vendor=self.vendors[index],
+            body=self._parse_body(row),
+        )
+        convention = MNMS_CODES if self.label_scheme == "heart" else None
+        return assemble(person, self._load(row, "image"), self._load(row, "label"), convention)
+
+    def _where(self, row: Mapping[str, str]) -> str:
+        return f"{self._table}, {row['subject_id']}"
+
+    def _parse_body(self, row: Mapping[str, str]) -> Body | None:
+        size = parse_body(self._table, row["height_cm"], row["weight_kg"])
+        sex = Sex.parse(row["sex"], subject=self._where(row)) if row["sex"] else None
+        return Body(height_cm=size[0], weight_kg=size[1], sex=sex) if size else None
+
+    def _load(self, row: Mapping[str, str], kind: Kind) -> dict[Phase, Loaded]:
+        loaded = {}
+        for phase in Phase:
+            file = self._folder / row[_FILES[phase, kind]]
+            if not file.resolve().is_relative_to(self._folder.resolve()):
+                raise InputError(self._where(row), expected="a path inside the folder of the table", got=str(file))
+            loaded[phase] = Loaded(read_volume(file, kind=kind), file)
+        return loaded
+
+
+def _read_table(table: Path) -> list[dict[str, str]]:
+    if not table.is_file() or table.stat().st_size > _MAX_CSV_BYTES:
+        got = "a larger file" if table.is_file() else "nothing there"
+        raise InputError(table, expected=f"a table of at most {_MAX_CSV_BYTES} bytes", got=got)
+    try:
+        reader = csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines())
+    except UnicodeDecodeError as error:
+        raise InputError(table, expected="a table in UTF-8", got="other bytes") from error
+    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or [])]
+    if missing:
+        raise InputError(table, expected=f"columns {', '.join(_COLUMNS)}", got=f"no column {missing[0]}")
+    rows = [{name: (row[name] or "").strip() for name in _COLUMNS} for row in reader]
+    if not rows:
+        raise InputError(table, expected="at least one subject", got="none")
+    for name, count in Counter(row["subject_id"] for row in rows).items():
+        if not _ID.fullmatch(name):
+            raise InputError(table, expected="ids of letters, digits, dot, dash and underscore", got=repr(name))
+        if count > 1:
+            raise InputError(table, expected="one row per subject_id", got=f"{name} more than once")
+    return rows
