@@ -36,7 +36,7 @@ def test_help_imports_nothing_heavy() -> None:
     """`synthgen --help` answers without importing torch, zarr, numpy or any of the like."""
     script = (
         "import sys\nfrom synthgen.cli import run\ncode = run(['--help'])\n"
-        f"heavy = [name for name in {HEAVY} if name in sys.modules]\nsys.exit(code or repr(heavy) * bool(heavy))"
+        f"heavy = [name for name in {HEAVY} if name in sys.modules]\nsys.exit(code or ', '.join(heavy) or 0)"
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
@@ -99,7 +99,6 @@ def test_version(capsys) -> None:
         (("hearts", "--count", "1", "--out", "h", "--workers", "0"), "workers"),
         (("show", "no/such"), "no/such"),
         (("verify", "no/such"), "no/such"),
-        (("verify", "."), "manifest.json"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(arguments, said, capsys, tmp_path, monkeypatch) -> None:

@@ -6,5 +6,5 @@ from typing import Any, Self
 
 from beartype import BeartypeConf, FrozenDict, beartype
 
-checked = beartype(conf=BeartypeConf(hint_overrides=FrozenDict({Self: Any})))
-"""beartype, except that `Self` is not checked: jaxtyping decorates methods one by one, where it has no meaning."""
+checked = beartype(conf=BeartypeConf(is_pep484_tower=True, hint_overrides=FrozenDict({Self: Any})))
+"""beartype as static checkers read annotations: an int is a float. `Self` is not checked, as methods come one by one."""
