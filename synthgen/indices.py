@@ -219,8 +219,7 @@ def _largest(values: NDArray[np.float64]) -> float:
 def _heart_box(voxels: NDArray) -> NDArray:
     """Return the in-plane box around LV, MYO and RV with a margin of one voxel; the box of measurement, all z kept."""
     heart = (voxels >= Tissue.LV) & (voxels <= Tissue.RV)
-    flat = heart.any(axis=0)
-    rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
+    rows, columns = (np.flatnonzero(heart.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     if not rows.size:
         return voxels[:, :1, :1]
     return voxels[:, max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2]

@@ -187,7 +187,8 @@ def _read_table(table: Path) -> list[Row]:
     missing = [name for name in _REQUIRED if name not in (reader.fieldnames or [])]
     if missing:
         raise InputError(table, expected=f"a column {missing[0]}", got=", ".join(reader.fieldnames or []) or "none")
-    rows: list[Row] = [{key: (value or "").strip() for key, value in row.items() if isinstance(key, str)} for row in reader]
+    named = ({key: value for key, value in row.items() if isinstance(key, str)} for row in reader)
+    rows: list[Row] = [{key: (value or "").strip() for key, value in row.items()} for row in named]
     repeated = [code for code, count in Counter(row[_CODE] for row in rows).items() if count > 1]
     if repeated:
         raise InputError(table, expected="one row per External code", got=f"{repeated[0]} more than once")

@@ -129,16 +129,15 @@ def _axis(count: int, source_mm: float, centre: float, pixels: int, target_mm: f
 
 def _sample(voxels: NDArray, rows: _Axis, columns: _Axis) -> NDArray[np.float32]:
     window = voxels[:, rows.first : rows.last, columns.first : columns.last].astype(np.float32)
-    sampled: NDArray[np.float32] = rows.weights @ window @ columns.weights.T
-    return sampled
+    return np.asarray(rows.weights @ window @ columns.weights.T, dtype=np.float32)
 
 
 def _sample_labels(voxels: NDArray[np.uint8], rows: _Axis, columns: _Axis) -> NDArray[np.uint8]:
     """Return the class of largest weight; outside the field of view all weights are zero and background wins."""
     present = [int(code) for code in np.flatnonzero(np.bincount(voxels.ravel())) if code != Tissue.BACKGROUND]
     out = np.zeros((len(voxels), len(rows.weights), len(columns.weights)), np.uint8)
-    best: NDArray[np.float32] = np.zeros(out.shape, np.float32)
-    best += rows.weights.sum(axis=1)[:, None] * columns.weights.sum(axis=1)[None]
+    whole: NDArray[np.float32] = rows.weights.sum(axis=1)[:, None] * columns.weights.sum(axis=1)[None]
+    best = np.repeat(whole[None], len(out), axis=0)
     shares = {code: _sample(voxels == code, rows, columns) for code in present}
     for share in shares.values():
         best -= share  # what is left is the weight of the background
