@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -77,12 +76,9 @@ def _as_challenge(
 ) -> Path:
     if out.exists():
         raise InputError(out, expected="a name that is free", got="one that exists")
-    staged = out.with_name(out.name + ".partial")
-    if staged.exists():
-        shutil.rmtree(staged)
     with Prefetched(hearts, range(len(hearts)), workers=workers, progress=progress) as ahead:
-        _WRITERS[layout](ahead, staged)
-    return staged.rename(out)
+        _WRITERS[layout](ahead, out)
+    return out
 
 
 def _plan(hearts: VirtualHearts) -> dict[str, object]:
