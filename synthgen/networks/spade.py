@@ -173,9 +173,12 @@ class Level(nn.Module):
         self.noise_weight = nn.Parameter(torch.full((self.block.entry,), 0.1))
         self.noise_gain = nn.Linear(style_dim, self.block.entry)
         self.films = nn.ModuleList(nn.Linear(style_dim, 2 * m.norm.num_features) for m in self.block.modulations)
+
+    def own_weights(self, generator: torch.Generator) -> None:
+        """Start the style's influence near zero, so that labels are learned first."""
         for layer in (self.noise_gain, *self.films):
-            nn.init.normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
+            layer.weight.copy_(torch.empty(layer.weight.shape).normal_(std=0.02, generator=generator))
+            layer.bias.zero_()
 
     def enter(self, x: Tensor, gain: Tensor, noise: Tensor) -> Tensor:
         """Bring `x` to this level's size and add position and noise.

@@ -1,0 +1,200 @@
+"""The one training loop: any objective, progress in samples seen, resumable by running the same call again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from synthgen.errors import InputError, SynthgenError
+from synthgen.training.data import TrainingSlices, batch_rows
+
+SNAPSHOT, STATISTICS = "snapshot.safetensors", "statistics.jsonl"
+
+
+class Objective(Protocol):
+    """What the loop needs: networks, optimisers, and one step from the rows of a batch."""
+
+    slices: TrainingSlices
+    settings: Any
+    seed: int
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """JSON-able description that a snapshot must agree with."""
+        ...
+
+    def step(self, rows: NDArray, step: int) -> dict[str, float]:
+        """Train on one batch and return numbers to report."""
+        ...
+
+    def finish(self) -> None:
+        """Do what is left after the last step."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a training stands, for a progress display."""
+
+    samples: int
+    total: int
+    samples_per_second: float
+    statistics: Mapping[str, float]
+
+
+def train(
+    objective: Objective,
+    *,
+    work_dir: Path,
+    snapshot_seconds: float = 60.0,
+    statistics_every: int = 20,
+    report: Callable[[Progress], None] | None = None,
+) -> None:
+    """Train `objective` to its budget, in place; a run that was cut off continues from its last snapshot, bit for bit (CPU).
+
+    Parameters
+    ----------
+    objective
+        What to train; `objective.settings` has `samples` and `batch_size`.
+    work_dir
+        Folder of this training alone: `snapshot.safetensors` (networks, optimisers, position) and `statistics.jsonl`.
+    snapshot_seconds
+        Time between snapshots; one more is written at the end.
+    statistics_every
+        Steps whose mean makes one line of statistics.
+    report
+        Called after every step. What it raises ends the run; the last snapshot stays.
+
+    Raises
+    ------
+    InputError
+        If `work_dir` holds the snapshot of another training (settings, seed or data differ).
+    SynthgenError
+        If a loss stops being a number.
+
+    Notes
+    -----
+    The number of threads is torch's (`torch.set_num_threads`); bits are the same only at the same number.
+    """
+    # Set up, or take up where the last snapshot left off.
+    work_dir.mkdir(parents=True, exist_ok=True)
+    settings, count = objective.settings, len(objective.slices)
+    steps = -(-settings.samples // settings.batch_size)
+    step, finished = restore(objective, work_dir / SNAPSHOT)
+    _trim_statistics(work_dir / STATISTICS, step)
+    sums: dict[str, float] = {}
+    started, saved, first = time.monotonic(), time.monotonic(), step
+
+    # Train.
+    while step < steps:
+        rows = batch_rows(count, settings.batch_size, step, objective.seed)
+        numbers = objective.step(rows, step)
+        step += 1
+        if not all(abs(value) < float("inf") for value in numbers.values()):  # also false for NaN
+            raise SynthgenError(f"training diverged at step {step}: {numbers}")
+        sums = {name: sums.get(name, 0.0) + value for name, value in numbers.items()}
+
+        # Report status, at steps that do not depend on where a run was resumed.
+        if step % statistics_every == 0 or step == steps:
+            _append(work_dir / STATISTICS, _means(sums, step, settings.batch_size, statistics_every))
+            sums = {}
+
+        # Save a snapshot; only between lines of statistics, so that no sum has to be saved.
+        if not sums and time.monotonic() - saved >= snapshot_seconds and step < steps:
+            save(objective, work_dir / SNAPSHOT, step, finished=False)
+            saved = time.monotonic()
+        if report is not None:
+            speed = (step - first) * settings.batch_size / max(time.monotonic() - started, 1e-9)
+            seen = min(step * settings.batch_size, settings.samples)
+            report(Progress(samples=seen, total=settings.samples, samples_per_second=speed, statistics=numbers))
+
+    # Finish once, and leave networks ready for use.
+    if not finished:
+        objective.finish()
+        save(objective, work_dir / SNAPSHOT, step, finished=True)
+    for module in objective.modules.values():
+        module.eval()
+
+
+def save(objective: Objective, path: Path, step: int, *, finished: bool) -> None:
+    """Write networks, optimisers and position as one safetensors file, whole or not at all."""
+    tensors: dict[str, Tensor] = {}
+    for name, module in objective.modules.items():
+        tensors |= {f"module/{name}/{key}": value for key, value in module.state_dict().items()}
+    for name, optimizer in objective.optimizers.items():
+        for number, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{name}/{number}/{key}": value for key, value in state.items()}
+    header = {"identity": _canonical(objective.identity), "step": str(step), "finished": str(int(finished))}
+    staged = path.with_suffix(".partial")
+    save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, staged, metadata=header)
+    staged.replace(path)
+
+
+def restore(objective: Objective, path: Path) -> tuple[int, bool]:
+    """Load a snapshot into `objective`; return the step it was taken at and whether training had finished (0, False: none).
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or belongs to another training.
+    """
+    if not path.exists():
+        return 0, False
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError) as error:
+        raise InputError(path, expected="a snapshot", got=str(error), hint="Delete the file to start anew") from error
+    if header.get("identity") != _canonical(objective.identity):
+        raise InputError(path, expected="a snapshot of this training", got="other settings, seed or data", hint="Choose another folder")
+    for name, module in objective.modules.items():
+        module.load_state_dict(_under(tensors, f"module/{name}/"))
+    for name, optimizer in objective.optimizers.items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in _under(tensors, f"optimizer/{name}/").items():
+            number, _, part = key.partition("/")
+            state.setdefault(int(number), {})[part] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return int(header["step"]), header["finished"] == "1"
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _canonical(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _means(sums: Mapping[str, float], step: int, batch_size: int, every: int) -> dict[str, float]:
+    steps = step % every or every
+    return {"step": step, "samples": step * batch_size} | {name: value / steps for name, value in sums.items()}
+
+
+def _append(path: Path, line: Mapping[str, float]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _trim_statistics(path: Path, step: int) -> None:
+    """Drop lines written after the snapshot that training continues from."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+    staged = path.with_suffix(".partial")
+    staged.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    staged.replace(path)

@@ -1,0 +1,149 @@
+"""The sizes and budgets of training, in one visible table.
+
+`tiny`
+    Seconds on one core; for tests.
+`small`
+    The shipped bundle; fitted on two CPU cores in about an hour.
+`paper`
+    The papers' sizes; for a GPU.
+
+Budgets count samples seen, so a batch size does not change what they mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaeSettings:
+    """Label VAE (Amirrajab et al. 2022, doi 10.1007/978-3-031-23443-9_4: beta 15, n_z 16, Adam 2e-5, batch 20).
+
+    Attributes
+    ----------
+    network
+        Arguments of `LabelVAE`, without the image size.
+    beta
+        Weight of the KL term against the cross-entropy summed over pixels.
+    warm_up
+        Share of the budget over which beta rises from 0.
+    rotation_degrees, shift_pixels, zoom
+        Half-widths of the random motion of the labels. No mirroring: a mirrored heart has its right ventricle on the wrong side.
+    """
+
+    network: dict[str, Any] = field(default_factory=dict)
+    samples: int
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    beta: float = 15.0
+    warm_up: float = 0.1
+    rotation_degrees: float = 8.0
+    shift_pixels: float = 3.0
+    zoom: float = 0.06
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceptualSettings:
+    """Segmentation network whose features the perceptual loss compares."""
+
+    network: dict[str, Any] = field(default_factory=dict)
+    samples: int
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpadeSettings:
+    """SPADE generator, style encoder and discriminators (doi 10.1016/j.compmedimag.2022.102123: weights 10, TTUR, hinge).
+
+    Attributes
+    ----------
+    generator, encoder, discriminator
+        Arguments of `SpadeGenerator` (without the image size), `StyleEncoder`, `MultiScaleDiscriminator`.
+    feature_matching, perceptual, kl, l1
+        Loss weights beside the adversarial term's 1. The papers have no L1; it is what a short training needs to get the
+        grey values right before the discriminator is good.
+    ema
+        Decay per step of the averaged generator and encoder, the ones that are kept.
+    tables_from
+        Pattern tables inside autograd from this size up (CPU); None for dense (GPU).
+    """
+
+    generator: dict[str, Any] = field(default_factory=dict)
+    encoder: dict[str, Any] = field(default_factory=dict)
+    discriminator: dict[str, Any] = field(default_factory=dict)
+    samples: int
+    batch_size: int = 8
+    generator_rate: float = 1e-4
+    discriminator_rate: float = 4e-4
+    feature_matching: float = 10.0
+    perceptual: float = 10.0
+    kl: float = 0.05
+    l1: float = 0.0
+    ema: float = 0.999
+    tables_from: int | None = 32
+    calibration_batches: int = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """One row of the table."""
+
+    name: str
+    image_size: int
+    vae: VaeSettings
+    perceptual: PerceptualSettings
+    spade: SpadeSettings
+
+    def scaled(self, factor: float) -> Preset:
+        """Return the preset with every budget multiplied by `factor`, at least one batch each."""
+
+        def scale(settings: Any) -> Any:  # noqa: ANN401 - one of the three settings, returned as the same type
+            return replace(settings, samples=max(settings.batch_size, round(settings.samples * factor)))
+
+        return replace(self, vae=scale(self.vae), perceptual=scale(self.perceptual), spade=scale(self.spade))
+
+
+TINY = Preset(
+    name="tiny",
+    image_size=32,
+    vae=VaeSettings(
+        network={"encoder_widths": [8, 16], "decoder_widths": [16, 16, 8], "hidden": 32, "depth": 1},
+        samples=160, batch_size=8, learning_rate=3e-3, shift_pixels=1.0,
+    ),
+    perceptual=PerceptualSettings(network={"widths": [8, 8]}, samples=40, batch_size=4),
+    spade=SpadeSettings(
+        generator={"widths": [16, 16, 16], "hidden": 8},
+        encoder={"widths": [8, 8]},
+        discriminator={"widths": [8, 16], "scales": 1},
+        samples=40, batch_size=4, l1=10.0, ema=0.9, tables_from=None, calibration_batches=2,
+    ),
+)  # fmt: skip
+
+SMALL = Preset(
+    name="small",
+    image_size=128,
+    vae=VaeSettings(samples=24_000),
+    perceptual=PerceptualSettings(samples=4_800),
+    spade=SpadeSettings(samples=16_000, generator_rate=4e-4, l1=10.0, ema=0.998),
+)
+
+PAPER = Preset(
+    name="paper",
+    image_size=256,
+    vae=VaeSettings(
+        network={"encoder_widths": [64, 128, 256, 512], "decoder_widths": [512, 256, 128, 64, 64], "depth": 3},
+        samples=2_000_000, batch_size=20, learning_rate=2e-5, warm_up=0.0,
+    ),
+    perceptual=PerceptualSettings(network={"widths": [32, 64, 128, 256, 256]}, samples=200_000, batch_size=32),
+    spade=SpadeSettings(
+        generator={"widths": [1024, 1024, 512, 256, 128, 64], "hidden": 128, "block": "classic"},
+        encoder={"widths": [64, 128, 256, 512]},
+        discriminator={"widths": [64, 128, 256, 512], "scales": 2},
+        samples=2_000_000, batch_size=32, tables_from=None,
+    ),
+)  # fmt: skip
+
+PRESETS = {preset.name: preset for preset in (TINY, SMALL, PAPER)}
+"""The table by name."""
