@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -133,7 +134,9 @@ def build(
     crew = _workers(workers, place)
     bundle = load_bundle(recipe.bundle)
     specs = plan(recipe, bundle)
-    with DatasetWriter.open(out, plan=_plan_document(recipe, bundle), subject_ids=[s.subject_id for s in specs]) as writer:
+    with DatasetWriter.open(
+        out, plan=_plan_document(recipe, bundle), subject_ids=[s.subject_id for s in specs]
+    ) as writer:
         done = writer.done
         todo = [spec for spec in specs if spec.subject_id not in done]
         line = _Line(writer, done=len(done), total=len(specs), progress=progress)
@@ -210,8 +213,10 @@ class _Line:
         try:
             self._write(ready, len(crew))
         except KeyboardInterrupt:
-            raise PartialError(f"{self.writer.folder}: interrupted after {self.done} of {self.total} subjects; "
-                               "the same command goes on with it.") from None
+            raise PartialError(
+                f"{self.writer.folder}: interrupted after {self.done} of {self.total} subjects; "
+                "the same command goes on with it."
+            ) from None
         finally:
             self._stop.set()
             _drain(ready, crew)
@@ -272,7 +277,9 @@ def _device(asked: str | None) -> str:
     except RuntimeError as error:
         raise InputError("device", expected="auto, cpu or cuda", got=repr(asked)) from error
     if device.type not in {"cpu", "cuda"} or (device.type == "cuda" and not torch.cuda.is_available()):
-        raise InputError("device", expected="one that this machine has", got=repr(asked), hint="auto takes what is there")
+        raise InputError(
+            "device", expected="one that this machine has", got=repr(asked), hint="auto takes what is there"
+        )
     return str(device)
 
 
@@ -328,7 +335,7 @@ def _rejections(dataset: StoredDataset) -> tuple[dict[str, int], dict[str, dict[
     reasons: dict[str, Counter[str]] = {}
     for subject_id in dataset.ids:
         record = dataset.record(subject_id)
-        attempts = record.history.get("rejected", [])
+        attempts = cast(list[dict[str, list[str]]], record.history.get("rejected", []))
         draws[record.pathology] += len(attempts) + 1
         counter = reasons.setdefault(str(record.pathology), Counter())
         for attempt in attempts:

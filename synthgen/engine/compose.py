@@ -1,6 +1,6 @@
 """Putting a new heart into a donor's body: the body follows the heart, nothing is vacant, nothing overlaps.
 
-Every output slice takes the donor's slice at the same normalised level between base and apex. Around the heart the
+Every output slice takes a donor's slice of about the same normalised level between base and apex. Around the heart the
 donor's tissues are moved radially, so that the donor's heart outline comes to lie on the new one and right-ventricular
 wall, epicardial fat and pericardium stay around the heart; the movement fades to nothing some centimetres away.
 """
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from synthgen.engine.donors import Donor
-from synthgen.labels import HEART, Phase
+from synthgen.labels import HEART, Phase, Tissue
 
 FADE_MM = 30.0
 _ANGLES = 180
@@ -47,10 +47,18 @@ def compose(hearts: NDArray[np.uint8], donor: Donor, *, with_body: bool) -> dict
     }
 
 
-def donor_slices(count: int, part: slice) -> NDArray[np.intp]:
-    """Return for each of `count` heart slices the donor's slice at the same level of `part`."""
+def donor_slices(hearts: NDArray[np.uint8], body: NDArray[np.uint8], part: slice) -> NDArray[np.intp]:
+    """Return for each heart slice the donor's slice of `part` that surrounds it best.
+
+    It is the one at the same normalised level, or, where only one of the two shows the left ventricle or its
+    myocardium (the base descends in systole), the nearest that agrees.
+    """
     last = part.stop - part.start - 1
-    return part.start + np.rint(np.linspace(0.0, last, count)).astype(np.intp)
+    level = np.linspace(0.0, last, len(hearts))
+    shown, present = _left_ventricle(hearts), _left_ventricle(body[part])
+    distance = np.abs(np.arange(last + 1) - np.rint(level)[:, None])
+    agrees = (shown[:, None] == present).all(axis=2)
+    return part.start + np.argmin(np.where(agrees, distance, distance + last + 1), axis=1)
 
 
 def _compose_stack(
@@ -61,7 +69,7 @@ def _compose_stack(
     middle = slice(part.start, part.start + count)
     if with_body:
         out[: part.start], out[middle.stop :] = body[: part.start], body[part.stop :]
-        for z, source in enumerate(donor_slices(count, part)):
+        for z, source in enumerate(donor_slices(hearts, body, part)):
             out[part.start + z] = compose_slice(hearts[z], body[source], FADE_MM / spacing_mm)
     else:
         out[middle] = hearts
@@ -90,7 +98,9 @@ def outline(mask: NDArray[np.bool_], centre: _Point) -> NDArray[np.float64]:
 
     Direction k is at `2 pi k / 180` from +x towards +y. 0 where a ray meets nothing.
     """
-    radii = np.arange(0.0, np.hypot(*mask.shape), _RADIAL_STEP)
+    y, x = np.nonzero(mask)
+    farthest = np.hypot(y - centre[0], x - centre[1]).max(initial=0.0)
+    radii = np.arange(0.0, farthest + 2.0, _RADIAL_STEP)
     angle = 2 * np.pi * np.arange(_ANGLES) / _ANGLES
     y = np.rint(centre[0] + np.sin(angle)[:, None] * radii).astype(np.intp)
     x = np.rint(centre[1] + np.cos(angle)[:, None] * radii).astype(np.intp)
@@ -115,7 +125,9 @@ def radial_source(
     return np.where(radius <= new, np.minimum(inner, old), radius + (old - new) * weight), weight
 
 
-def _warp(is_new: NDArray[np.bool_], is_old: NDArray[np.bool_], fade: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _warp(
+    is_new: NDArray[np.bool_], is_old: NDArray[np.bool_], fade: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the row and column of the body that each output pixel takes its tissue from."""
     centre_new = _centroid(is_new if is_new.any() else is_old)
     centre_old = _centroid(is_old if is_old.any() else is_new)
@@ -134,6 +146,11 @@ def _warp(is_new: NDArray[np.bool_], is_old: NDArray[np.bool_], fade: float) -> 
     return np.clip(rows, 0, height - 1).astype(np.intp), np.clip(columns, 0, width - 1).astype(np.intp)
 
 
+def _left_ventricle(stack: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return `(slices, 2)`: whether a slice shows the cavity, and whether it shows the myocardium."""
+    return np.stack([(stack == tissue).any(axis=(1, 2)) for tissue in (Tissue.LV, Tissue.MYO)], axis=1)
+
+
 def _centroid(mask: NDArray[np.bool_]) -> _Point:
     return np.array([values.mean() for values in np.nonzero(mask)])
 
@@ -142,4 +159,3 @@ def _around(values: NDArray[np.float64], position: NDArray[np.float64]) -> NDArr
     lower = position.astype(np.intp) % _ANGLES
     weight = position - np.floor(position)
     return values[lower] * (1 - weight) + values[(lower + 1) % _ANGLES] * weight
-

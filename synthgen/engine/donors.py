@@ -116,7 +116,9 @@ class DonorBank:
         for donor in donors:
             stack = np.stack([donor.labels[phase] for phase in Phase])
             if stack.dtype != np.uint8 or stack.max(initial=0) >= len(Tissue):
-                raise InputError(f"donor {donor.subject_id}", expected="uint8 labels 0 to 8", got=f"{stack.dtype} to {stack.max()}")
+                raise InputError(
+                    f"donor {donor.subject_id}", expected="uint8 labels 0 to 8", got=f"{stack.dtype} to {stack.max()}"
+                )
             body = donor.body
             headers[donor.subject_id] = {
                 "vendor": donor.vendor.value,

@@ -83,9 +83,9 @@ def examine(pathology: Pathology, labels: Mapping[Phase, Volume], body: Body | N
 def calibrate(cohort: Sequence[Measurement]) -> dict[str, dict]:
     """Return limits from the measurements of a source cohort, as JSON values for a bundle.
 
-    A criterion of topology allows what 99 % of the source subjects stay within, and at least one slice. A class criterion
-    that fewer than 90 % of the source subjects of the class satisfy is recorded with its rate and not enforced, except
-    ARV's, which is the point of asking for that class.
+    A criterion of topology allows what 99 % of the source subjects stay within, and at least one slice. A class
+    criterion that fewer than 90 % of the source subjects of the class satisfy is recorded with its rate and not
+    enforced, except ARV's, which is the point of asking for that class.
 
     Raises
     ------
@@ -106,7 +106,9 @@ def calibrate(cohort: Sequence[Measurement]) -> dict[str, dict]:
         "physiology": {
             "mass_difference": round(max(_MASS_DIFFERENCE, float(np.quantile(mass, _QUANTILE))), 4),
             "stroke_difference": round(max(0.1, float(np.quantile(stroke, _QUANTILE))), 4),
-            "wall_thinnest_mm": round(min([_WALL[0], *np.quantile(thinnest, [1 - _QUANTILE])]), 4) if thinnest.size else _WALL[0],
+            "wall_thinnest_mm": round(min([_WALL[0], *np.quantile(thinnest, [1 - _QUANTILE])]), 4)
+            if thinnest.size
+            else _WALL[0],
         },
         "class_rule": {p.value: _rates([m for m in cohort if m.pathology is p]) for p in Pathology},
     }
@@ -170,7 +172,12 @@ def _class_rule(measurement: Measurement, table: Mapping[str, dict]) -> list[Ver
     known = table.get(measurement.pathology.value, {})
     enforced = {c.name: known.get(c.name, {}).get("enforced", True) for c in CLASS_RULES[measurement.pathology]}
     return [
-        Verdict(f"class {measurement.pathology}: {v.criterion.name}", v.passed, v.value, _in_words(v.criterion.terms, measurement.sex))
+        Verdict(
+            f"class {measurement.pathology}: {v.criterion.name}",
+            v.passed,
+            v.value,
+            _in_words(v.criterion.terms, measurement.sex),
+        )
         for v in judge(measurement.pathology, measurement.indices, measurement.sex)
         if enforced[v.criterion.name] and v.judged
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,12 +21,11 @@ from synthgen.errors import InputError, SynthgenError
 from synthgen.factors.copula import CopulaSampler, Correlation
 from synthgen.factors.latents import LatentBank
 from synthgen.labels import Pathology, Phase, Tissue
+from synthgen.networks.bundle import Bundle
+from synthgen.networks.label_vae import LabelCodec
 from synthgen.seeding import Stage, numpy_stream
 from synthgen.subjects import SyntheticSubject
 from synthgen.volumes import Volume, stack_affine
-
-if TYPE_CHECKING:
-    from synthgen.networks.bundle import Bundle
 
 LATENTS_FILE, DONORS_FILE = "latents.safetensors", "donors.safetensors"
 LABEL_VAE, SPADE = "label_vae", "spade"
@@ -61,8 +59,10 @@ class Generator:
         self._recipients = {recipient.subject_id: recipient for recipient in self.bank.recipients}
         orphans = sorted(set(self._recipients) - set(self.donors.ids))
         if orphans:
-            raise InputError(f"bundle {bundle.name}", expected="a donor for every recipient", got=f"none for {orphans[0]}")
-        self._vae = bundle.network(LABEL_VAE).to(device)
+            raise InputError(
+                f"bundle {bundle.name}", expected="a donor for every recipient", got=f"none for {orphans[0]}"
+            )
+        self._codec = LabelCodec(bundle.network(LABEL_VAE).to(device))
         self._renderer = StackRenderer(bundle.network(SPADE), device)
         self._samplers: dict[tuple[Pathology, Correlation], CopulaSampler] = {}
 
@@ -73,7 +73,7 @@ class Generator:
         Raises
         ------
         UnreachableError
-            If none of `spec.max_attempts` draws passes the gates; the message names the class, the reasons and their counts.
+            If none of `spec.max_attempts` draws passes the gates; the message names class, reasons and their counts.
         """
         donor = self.donors[spec.recipient]
         rejected: list[list[str]] = []
@@ -103,7 +103,7 @@ class Generator:
         return draw_heart(spec, attempt, source, donor.spacing_mm[0], self._decode)
 
     def _decode(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
-        return self._vae.decode_labels(torch.from_numpy(latents).to(self.device)).to("cpu", torch.uint8).numpy()
+        return self._codec.decode_labels(torch.from_numpy(latents).to(self.device)).cpu().numpy()
 
     def _examine(self, spec: SubjectSpec, hearts: NDArray[np.uint8], donor: Donor) -> Measurement:
         affine = stack_affine(donor.spacing_mm, hearts.shape[1:])
@@ -120,7 +120,9 @@ class Generator:
         attempt, heart, donor = made
         measurement, verdicts = judged
         labels = compose(heart.labels, donor, with_body=self.description.label_scheme == "tissue")
-        style = draw_style(self.description.styles, spec.vendor, numpy_stream(spec.seed, spec.key, attempt, Stage.STYLE))
+        style = draw_style(
+            self.description.styles, spec.vendor, numpy_stream(spec.seed, spec.key, attempt, Stage.STYLE)
+        )
         images = self._renderer.render(labels, style, spec, attempt)
         affine = stack_affine(donor.spacing_mm, labels[Phase.ED].shape, donor.rotation)
         record: dict[str, object] = {

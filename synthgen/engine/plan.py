@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 from synthgen.engine.recipe import Condition, Recipe
 from synthgen.engine.styles import vendors_of
@@ -12,10 +11,8 @@ from synthgen.errors import InputError
 from synthgen.factors.copula import Correlation
 from synthgen.factors.latents import LatentBank
 from synthgen.labels import Pathology, Vendor
+from synthgen.networks.bundle import Bundle
 from synthgen.seeding import Stage, numpy_stream
-
-if TYPE_CHECKING:
-    from synthgen.networks.bundle import Bundle
 
 _SUBJECTS_OF_CONDITION = 1 << 32
 
@@ -66,9 +63,13 @@ def plan(recipe: Recipe, bundle: Bundle) -> tuple[SubjectSpec, ...]:
     known = ", ".join(p for p in Pathology if p in bank.statistics)
     for condition in recipe.conditions:
         if condition.pathology not in bank.statistics:
-            raise InputError(f"class {condition.pathology}", expected=f"one that the bundle was fitted on ({known})", got="none")
+            raise InputError(
+                f"class {condition.pathology}", expected=f"one that the bundle was fitted on ({known})", got="none"
+            )
         if condition.vendor is not None and condition.vendor not in vendors:
-            raise InputError(f"vendor {condition.vendor}", expected=f"a style of the bundle ({', '.join(vendors)})", got="none")
+            raise InputError(
+                f"vendor {condition.vendor}", expected=f"a style of the bundle ({', '.join(vendors)})", got="none"
+            )
     ids = [recipient.subject_id for recipient in bank.recipients]
     return tuple(
         _spec(recipe, condition, place, (vendors, ids, _mark(recipe.conditions, number)))
@@ -104,7 +105,8 @@ def _mark(conditions: Sequence[Condition], number: int) -> str:
     """Return what keeps ids apart when an earlier condition may give the same class and vendor."""
     own = conditions[number]
     rivals = [
-        c for c in conditions[:number]
+        c
+        for c in conditions[:number]
         if c.pathology is own.pathology and (c.vendor is own.vendor or c.vendor is None or own.vendor is None)
     ]
     return f"{len(rivals) + 1}-" if rivals else ""

@@ -52,7 +52,7 @@ class Condition(BaseModel):
 
     @property
     def key(self) -> int:
-        """Number of the condition without its count: subject k is the same whatever the count or the other conditions."""
+        """Number of the condition, its count left out: subject k is the same in a cohort of any size."""
         content = self.model_dump_json(exclude={"count"}).encode()
         return int.from_bytes(hashlib.sha256(content).digest()[:4], "big")
 
@@ -138,7 +138,9 @@ class Recipe(BaseModel):
         try:
             size = path.stat().st_size
             if not path.is_file() or size > _LARGEST_FILE:
-                raise InputError(path, expected="a recipe file below 1 MiB", got=f"{size} bytes" if path.is_file() else "no file")
+                raise InputError(
+                    path, expected="a recipe file below 1 MiB", got=f"{size} bytes" if path.is_file() else "no file"
+                )
             values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(path, expected="a recipe in JSON", got=f"{type(error).__name__}: {error}") from error

@@ -35,8 +35,8 @@ class StackRenderer:
     ) -> dict[Phase, NDArray[np.float32]]:
         """Return images `(z, H, W)` in [-1, 1] per phase.
 
-        The subject is the unit: its stack is rendered alone, in sub-batches of a fixed size, and its noise comes from its
-        own stream on the CPU, so that neither neighbours nor the number of workers reach its bits.
+        The subject is the unit: its stack is rendered alone, in sub-batches of a fixed size, and its noise comes from
+        its own stream on the CPU, so that neither neighbours nor the number of workers reach its bits.
         """
         stack = torch.from_numpy(np.concatenate([labels[phase] for phase in Phase]))
         stream = torch_stream(spec.seed, spec.key, attempt, Stage.RENDER)

@@ -14,7 +14,7 @@ _SHRINKAGE = 0.1
 _WIDEST = 2.5  # standard deviations; beyond it a style is not one that was seen
 
 Styles = Mapping[str, Mapping[str, list]]
-"""Vendor letter to `{"mean": [S], "factor": [S][S], "count": n}`; factor is the lower Cholesky factor of the covariance."""
+"""Vendor letter to `{"mean": [S], "factor": [S][S], "count": n}`; factor is the covariance's lower Cholesky factor."""
 
 
 def fit_styles(codes: Mapping[Vendor, NDArray[np.floating]]) -> dict[str, dict]:

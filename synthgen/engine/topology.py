@@ -1,9 +1,8 @@
 """Anatomical criteria of short-axis label maps, counted slice by slice.
 
 After the short-axis criteria of Painchaud et al. 2020 (doi 10.1109/TMI.2020.3003240): holes, second components, gaps
-between structures, detached structures, forbidden contacts, roundness. Real contours break some of them (an open ring at
-the outflow tract, a cut through the apical cap), so the counts are held against those of the source cohort, not against
-zero.
+between structures, detached structures, forbidden contacts, roundness. Real contours break some of them (an open ring
+at the outflow tract, a cut through the apical cap), so the counts are held against those of the source cohort.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ CRITERIA = (
     "myo_interrupted",
     "rv_interrupted",
 )
-"""Number of offending slices of both phases; `interrupted` counts slices without the structure between slices with it."""
+"""Each counts slices of both phases; `interrupted` those without the structure between slices with it."""
 
 
 def violations(labels: Mapping[Phase, NDArray[np.uint8]]) -> dict[str, int]:
@@ -83,8 +82,8 @@ def _of_stack(stack: NDArray[np.uint8]) -> dict[str, int]:
 
 def _crop(stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the heart's in-plane box with a margin of two pixels of background."""
-    heart = np.where(stack <= Tissue.RV, stack, 0).astype(np.uint8)
-    flat = heart.any(axis=0)
+    heart: NDArray[np.uint8] = np.where(stack <= Tissue.RV, stack, 0).astype(np.uint8)
+    flat: NDArray[np.bool_] = heart.any(axis=0)
     rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
     if not rows.size:
         return np.zeros((len(stack), 4, 4), dtype=np.uint8)
@@ -101,7 +100,7 @@ def _below_base(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _neighbours(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the pixels with a 4-neighbour in `mask`, itself excluded only where it is not next to another of its own."""
+    """Return the pixels that have a 4-neighbour in `mask`, those of `mask` among them."""
     out = np.zeros_like(mask)
     out[:, 1:] |= mask[:, :-1]
     out[:, :-1] |= mask[:, 1:]
@@ -129,7 +128,7 @@ def _interruptions(mask: NDArray[np.bool_]) -> int:
 
 
 def _angular(mask: NDArray[np.bool_]) -> int:
-    """Count the slices whose mask is less round than 4 pi A / P^2 = 0.2; pi/4 turns edges of a grid into a perimeter."""
+    """Count the slices with 4 pi A / P^2 below 0.2; pi / 4 turns edges of a grid into a perimeter."""
     area = mask.sum(axis=(1, 2))
     edges = (mask[:, 1:] != mask[:, :-1]).sum(axis=(1, 2)) + (mask[:, :, 1:] != mask[:, :, :-1]).sum(axis=(1, 2))
     perimeter = np.pi / 4 * np.maximum(edges, 1)

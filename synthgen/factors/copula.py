@@ -138,8 +138,8 @@ class CopulaSampler:
         # Clipped: beyond the cohort's lengths the regression says nothing.
         expected = float(np.clip(mean + (residual * s.length_weights[:-1]).sum(), low, high))
         spread = min(float(s.length_weights[-1]), sd)
-        bounds = (np.array(v) for v in (expected, spread, low, high))
-        return float(truncated_normal(ndtr(np.array(normal)), *bounds))
+        bounds = (np.array([v]) for v in (expected, spread, low, high))
+        return float(truncated_normal(ndtr(np.array([normal])), *bounds)[0])
 
 
 def to_pearson(tau: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -159,7 +159,8 @@ def factor(correlation: NDArray[np.float64], floor: float = EIGENVALUE_FLOOR) ->
     if added > 0:
         symmetric = (vectors * raised) @ vectors.T
     scale = 1.0 / np.sqrt(np.diag(symmetric))
-    return Factor(np.linalg.cholesky(symmetric * np.outer(scale, scale)), added)
+    lower: NDArray[np.float64] = np.linalg.cholesky(symmetric * np.outer(scale, scale)).astype(np.float64, copy=False)
+    return Factor(lower, added)
 
 
 def truncated_normal(

@@ -1,8 +1,8 @@
 """Kendall's tau-b of many variables at once, by sign matrices.
 
 For every pair of observations the sign of the difference of each variable is one row; the Gram matrix of these rows
-counts concordant minus discordant pairs, and its diagonal the untied ones, so that G / sqrt(diag diag) is tau-b exactly.
-A Gram matrix is positive semi-definite by construction, which Pearson or Spearman matrices of few observations are not.
+counts concordant minus discordant pairs, and its diagonal the untied ones: G / sqrt(diag diag) is tau-b exactly. A Gram
+matrix is positive semi-definite by construction, which Pearson or Spearman matrices with gaps are not.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the label VAE knows about a cohort: latents of every stack on 32 common levels and their statistics per class.
+"""What the label VAE knows about a cohort: latents of every stack on 32 common levels, their statistics per class.
 
-After Amirrajab et al. 2022 (arXiv 2209.04223): every subject's slices are interpolated in latent space to the same number
-of levels, and a class is described by mean, standard deviation, minimum and maximum at every level and dimension. Beyond
-the paper: end-diastole and end-systole are described together, correlation is taken on standardised residuals of the
+After Amirrajab et al. 2022 (arXiv 2209.04223): every subject's slices are interpolated in latent space to the same
+number of levels; mean, standard deviation, minimum and maximum at every level and dimension describe a class. Beyond
+the paper, end-diastole and end-systole are described together, correlation is taken on standardised residuals of the
 whole class, and the length of the heart is part of the description.
 """
 
@@ -78,9 +78,9 @@ class LatentStatistics:
     mean, sd, minimum, maximum
         `(2 phases, 32 levels, d)`, over subjects. sd is the population's (divides by n), as in the paper's code.
     row_tau
-        Kendall's tau-b between the 64 rows (phase-major, then level) of the standardised residuals, pooled over dimensions.
+        Kendall's tau-b between the 64 rows (phase-major, then level) of the standardised residuals, dimensions pooled.
     dimension_tau
-        Tau-b between the d dimensions of the standardised residuals, pooled over rows.
+        Tau-b between the d dimensions of the standardised residuals, rows pooled.
     raw_dimension_tau
         `(2, d, d)`: tau-b between dimensions of the raw latents of all slices of a phase, as published.
     length
