@@ -5,6 +5,8 @@ Patient frame in mm: left, posterior, superior; the body axis is superior. One p
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from synthgen.hearts.scene import Distance, FloatMap, Layer, Place, Scene, ellipsoid, smooth_minimum
@@ -37,28 +39,49 @@ def _bump(x: FloatMap, centre: float, width: float) -> FloatMap:
     return np.exp(-(((x - centre) * (1.0 / width)) ** 2))
 
 
-def _add_wall_fields(scene: Scene, torso: ThoraxShape) -> None:
-    """Depth below the skin, thickness of the layers and angle around the trunk (0 anterior, + left)."""
-    p = scene.place
-    above = np.maximum(p.superior - 60.0, 0.0)
-    half_width = torso.half_width_mm * (1.0 + 0.012 * np.sin(p.superior * (1.0 / 37.0) + 1.3) + 0.0009 * above)
+class Wall(NamedTuple):
+    """Chest wall at some points: depth below the skin, thickness of fat and muscle (mm), angle from the front, bump of the breast (mm)."""
+
+    depth: FloatMap
+    fat: FloatMap
+    muscle: FloatMap
+    away: FloatMap
+    bump: FloatMap
+
+    @property
+    def cavity(self) -> FloatMap:
+        """Distance to the chest cavity, negative inside."""
+        return self.fat + self.muscle - self.depth
+
+
+def chest_wall(torso: ThoraxShape, left: FloatMap, posterior: FloatMap, superior: FloatMap) -> Wall:
+    """Evaluate the chest wall at points of the patient frame, without its random ripple."""
+    above = np.maximum(superior - 60.0, 0.0)
+    half_width = torso.half_width_mm * (1.0 + 0.012 * np.sin(superior * (1.0 / 37.0) + 1.3) + 0.0009 * above)
     half_depth = torso.half_depth_mm * (1.0 - 0.0011 * above)
     n = torso.exponent
-    log_l, log_p = (n * np.log2(np.abs(q) / h + 1e-4) for q, h in ((p.left, half_width), (p.posterior, half_depth)))
+    log_l, log_p = (n * np.log2(np.abs(q) / h + 1e-4) for q, h in ((left, half_width), (posterior, half_depth)))
     radius = np.exp2(np.log2(np.exp2(log_l) + np.exp2(log_p)) * (1.0 / n))
-    depth = np.sqrt(p.left * p.left + p.posterior * p.posterior) * (1.0 / radius - 1.0)
-    angle = np.arctan2(p.left * (1.0 / torso.half_width_mm), p.posterior * (-1.0 / torso.half_depth_mm))
+    depth = np.sqrt(left * left + posterior * posterior) * (1.0 / radius - 1.0)
+    angle = np.arctan2(left * (1.0 / torso.half_width_mm), posterior * (-1.0 / torso.half_depth_mm))
     away = np.abs(angle)
-    breast = np.float32(0.0)
+    bump = np.zeros_like(left)
     if torso.breast_mm > 0.0:
-        breast = torso.breast_mm * _bump(away, 0.75, 0.35) * _bump(p.superior, 5.0, 55.0)
-    fat = torso.fat_mm * (1.0 - 0.30 * np.cos(2.0 * angle) + 0.12 * np.sin(3.0 * angle + 1.0)) + breast
-    muscle = 1.0 + 0.35 * _bump(away, 0.75, 0.40) * (p.superior > -20.0) + 0.5 * _bump(away, 2.75, 0.36) - 0.35 * _bump(angle, 0.0, 0.25)
-    scene.add_field("depth", depth + breast)
-    scene.add_field("fat", fat * (1.0 + 0.10 * p.slow))
-    scene.add_field("muscle", torso.muscle_mm * muscle * (1.0 + 0.06 * p.quick))
-    scene.add_field("away", away)
-    scene.add_field("bump", np.broadcast_to(breast, p.left.shape))
+        bump = torso.breast_mm * _bump(away, 0.75, 0.35) * _bump(superior, 5.0, 55.0)
+    fat = torso.fat_mm * (1.0 - 0.30 * np.cos(2.0 * angle) + 0.12 * np.sin(3.0 * angle + 1.0)) + bump
+    pectoral, erector = 0.35 * _bump(away, 0.75, 0.40) * (superior > -20.0), 0.5 * _bump(away, 2.75, 0.36)
+    muscle = torso.muscle_mm * (1.0 + pectoral + erector - 0.35 * _bump(angle, 0.0, 0.25))
+    return Wall(depth + bump, fat, muscle, away, bump)
+
+
+def _add_wall_fields(scene: Scene, torso: ThoraxShape) -> None:
+    p = scene.place
+    wall = chest_wall(torso, p.left, p.posterior, p.superior)
+    scene.add_field("depth", wall.depth)
+    scene.add_field("fat", wall.fat * (1.0 + 0.10 * p.slow))
+    scene.add_field("muscle", wall.muscle * (1.0 + 0.06 * p.quick))
+    scene.add_field("away", wall.away)
+    scene.add_field("bump", wall.bump)
     scene.add_field("cavity", scene.place.fat + scene.place.muscle - scene.place.depth)
 
 

@@ -8,7 +8,8 @@ from typing import Final
 from synthgen.errors import InputError
 from synthgen.hearts import geometry as heart_geometry
 from synthgen.hearts.population import sample
-from synthgen.hearts.simulator import Simulation, plan_stack, simulate
+from synthgen.hearts.simulator import Simulation, simulate
+from synthgen.hearts.stack import plan_stack
 from synthgen.hearts.styles import ScannerStyle, draw_style
 from synthgen.hearts.subject import Targets, VirtualSubject
 from synthgen.labels import Pathology, Vendor
