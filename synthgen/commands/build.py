@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from synthgen.commands.console import Reporter, emit, table
-from synthgen.commands.options import FOLDER, json_option, pathologies, severity, vendors, workers_option
+from synthgen.commands.options import FOLDER, device_option, json_option, pathologies, severity, vendors, workers_option
 from synthgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=None, help="Root of all chance.  [default: 0]")
 @click.option("--out", type=FOLDER, default=None, help="Folder to make; must not exist.  [default: one below cohorts/]")
 @workers_option
+@device_option
 @click.option("--dry-run", is_flag=True, help="Say what it takes (subjects, slices, minutes, memory, disk) and stop.")
 @json_option
 def build(
@@ -43,6 +46,7 @@ def build(
     seed: int | None,
     out: Path | None,
     workers: int | None,
+    device: str,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -52,68 +56,81 @@ def build(
 
         synthgen build --target ARV --count 168
     """
-    request = {"targets": targets, "count": count, "styles": styles, "span": span, "correlation": correlation}
-    general = {name: value for name, value in (("seed", seed), ("bundle", bundle)) if value is not None}
-    if recipe_file is None:
-        recipe = _from_options(**request, general=general)
-    else:
-        _refuse_both(request)
-        recipe = _from_file(recipe_file, general)
+    request = _Request(targets=targets, count=count, styles=styles, span=span, correlation=correlation)
+    general: dict[str, object] = {"seed": seed, "bundle": bundle}
+    general = {name: value for name, value in general.items() if value is not None}
+    recipe = request.recipe(general) if recipe_file is None else request.recipe_from(recipe_file, general)
     folder = out or Path("cohorts") / (recipe_file.stem if recipe_file else _name(recipe))
-    _run(recipe, folder, workers=workers, dry_run=dry_run, as_json=as_json)
-
-
-def _run(recipe: Recipe, folder: Path, *, workers: int | None, dry_run: bool, as_json: bool) -> None:
-    from synthgen.build import build as make
+    from synthgen.build import build as build_dataset
     from synthgen.build import dry_run as estimate
 
     if dry_run:
-        expected = estimate(recipe, workers=workers).as_dict()
-        emit(expected, table(expected), as_json=as_json)
+        expected = estimate(recipe, workers=workers, device=device).as_dict()
+        emit(expected, _tell_estimate(expected), as_json=as_json)
         return
     with Reporter("subjects", quiet=as_json) as reporter:
-        summary = make(recipe, folder, workers=workers, progress=reporter.progress).as_dict()
-    emit(summary, table(summary), as_json=as_json)
+        made = build_dataset(recipe, folder, workers=workers, device=device, progress=reporter.progress).as_dict()
+    emit(made, _tell_summary(made), as_json=as_json)
 
 
-def _from_options(
-    targets: tuple[str, ...],
-    count: int | None,
-    styles: tuple[str, ...],
-    span: str | None,
-    correlation: str | None,
-    *,
-    general: dict[str, object],
-) -> Recipe:
-    """Return the recipe that the options describe; InputError names the option at fault."""
-    classes, letters = pathologies(targets), vendors(styles)
-    if not classes:
-        raise InputError("--target", expected="a class, such as --target ARV, or a --recipe", got="neither")
-    if count is None or count < 1:
-        got = "none" if count is None else str(count)
-        raise InputError("--count", expected="at least 1 subject of each class", got=got)
-    common = {"count": count} if span is None else {"count": count, "severity": severity(span)}
-    conditions = [{"pathology": p, "vendor": v, **common} for p in classes for v in letters or (None,)]
-    if correlation is not None:
-        general = {**general, "correlation": correlation}
-    from synthgen.engine.recipe import Recipe
-
-    return Recipe.parse({"conditions": conditions, **general}, subject="options")
+def _tell_estimate(expected: Mapping[str, object]) -> str:
+    """Return an estimate as lines of text."""
+    seconds, memory, disk = (float(str(expected[name])) for name in ("seconds", "memory_bytes", "disk_bytes"))
+    told = {"time": f"{seconds / 60:.1f} min", "memory": f"{memory / 1e9:.2f} GB", "disk": f"{disk / 1e6:.0f} MB"}
+    rest = {name: value for name, value in expected.items() if name not in {"seconds", "memory_bytes", "disk_bytes"}}
+    return table({**rest, **told})
 
 
-def _from_file(file: Path, general: dict[str, object]) -> Recipe:
-    """Return the recipe in `file` with the seed and the bundle of the command line."""
-    from synthgen.engine.recipe import Recipe
+def _tell_summary(made: Mapping[str, object]) -> str:
+    """Return a summary as one screen of text."""
+    told = {name: _phrase(value) for name, value in made.items() if value not in ({}, 0) or name == "subjects"}
+    return table({**told, "preview": f"{made['dataset']}/preview.png"})
 
-    return Recipe.parse({**Recipe.load(file).as_dict(), **general}, subject=file)
+
+def _phrase(value: object) -> str:
+    """Return a table as `ARV 3, HCM (topology 2)`, anything else as it is written."""
+    if not isinstance(value, dict):
+        return str(value)
+    parts = (
+        f"{name} ({_phrase(item)})" if isinstance(item, dict) else f"{name} {item}" for name, item in value.items()
+    )
+    return ", ".join(parts) or "none"
 
 
-def _refuse_both(request: dict[str, object]) -> None:
-    """Refuse a recipe beside options that it already answers."""
-    names = {"targets": "--target", "count": "--count", "styles": "--vendor", "span": "--severity"}
-    given = [names.get(name, f"--{name}") for name, value in request.items() if value not in (None, ())]
-    if given:
-        raise InputError("--recipe", expected="no other option that says what to make", got=", ".join(given))
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    """What the options say about the subjects; the counterpart of a recipe file."""
+
+    targets: tuple[str, ...]
+    count: int | None
+    styles: tuple[str, ...]
+    span: str | None
+    correlation: str | None
+
+    def recipe(self, general: Mapping[str, object]) -> Recipe:
+        """Return the recipe that the options describe; InputError names the option at fault."""
+        classes, letters = pathologies(self.targets), vendors(self.styles)
+        if not classes:
+            raise InputError("--target", expected="a class, such as --target ARV, or a --recipe", got="neither")
+        if self.count is None or self.count < 1:
+            got = "none" if self.count is None else str(self.count)
+            raise InputError("--count", expected="at least 1 subject of each class", got=got)
+        common = {"count": self.count} | ({} if self.span is None else {"severity": severity(self.span)})
+        conditions = [{"pathology": p, "vendor": v, **common} for p in classes for v in letters or (None,)]
+        correlation = {} if self.correlation is None else {"correlation": self.correlation}
+        from synthgen.engine.recipe import Recipe
+
+        return Recipe.parse({"conditions": conditions, **correlation, **general}, subject="options")
+
+    def recipe_from(self, file: Path, general: Mapping[str, object]) -> Recipe:
+        """Return the recipe in `file`, with seed and bundle of the command line; other options would contradict it."""
+        names = {"targets": "--target", "styles": "--vendor", "span": "--severity"}
+        given = [names.get(name, f"--{name}") for name, value in asdict(self).items() if value not in (None, ())]
+        if given:
+            raise InputError("--recipe", expected="no other option that says what to make", got=", ".join(given))
+        from synthgen.engine.recipe import Recipe
+
+        return Recipe.parse({**Recipe.load(file).as_dict(), **general}, subject=file)
 
 
 def _name(recipe: Recipe) -> str:

@@ -37,13 +37,13 @@ class Reporter:
     Parameters
     ----------
     noun
-        What is counted, in the plural.
+        What `progress` counts, in the plural.
     quiet
         Whether to say nothing at all.
     """
 
     def __init__(self, noun: str, *, quiet: bool = False) -> None:
-        self._noun, self._quiet = noun, quiet
+        self._noun, self._counted, self._quiet = noun, noun, quiet
         self._bar = _bar(Console(stderr=True)) if not quiet and sys.stderr.isatty() else None
         self._task: TaskID | None = None
         self._started = self._last_line = time.monotonic()
@@ -71,22 +71,28 @@ class Reporter:
         self._task = None
 
     def progress(self, done: int, total: int) -> None:
-        """Say that `done` of `total` are finished; the first call after a message starts a new count."""
-        task = self._task = self._begin(done, total) if self._task is None else self._task
+        """Say that `done` of `total` are finished."""
+        self.count(self._noun, done, total)
+
+    def count(self, noun: str, done: int, total: int) -> None:
+        """Say that `done` of `total` of `noun` are finished; a new noun, or a message before it, starts a new count."""
+        if self._task is None or noun != self._counted:
+            self._counted, self._task = noun, self._begin(noun, done, total)
+        task = self._task
         if self._bar is not None:
             self._bar.update(task, completed=done, total=total)
         elif not self._quiet and (done == total or time.monotonic() - self._last_line > _LINE_EVERY_S):
             self._last_line = time.monotonic()
             click.echo(self._line(done, total), err=True)
 
-    def _begin(self, done: int, total: int) -> TaskID:
+    def _begin(self, noun: str, done: int, total: int) -> TaskID:
         self._started, self._first_done = time.monotonic(), max(done - 1, 0)
-        return TaskID(0) if self._bar is None else self._bar.add_task(self._noun, total=total, completed=done)
+        return TaskID(0) if self._bar is None else self._bar.add_task(noun, total=total, completed=done)
 
     def _line(self, done: int, total: int) -> str:
         rate = (done - self._first_done) / max(time.monotonic() - self._started, 1e-3)
         left = "" if done >= total or rate <= 0 else f", {(total - done) / rate:.0f} s left"
-        return f"{done} of {total} {self._noun}, {rate:.2g} per s{left}"
+        return f"{done} of {total} {self._counted}, {rate:.2g} per s{left}"
 
 
 class _RateColumn(ProgressColumn):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from synthgen.commands.console import Reporter, emit
-from synthgen.commands.options import FOLDER, json_option, seed_option
+from synthgen.commands.options import FOLDER, device_option, json_option, seed_option
 from synthgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,20 +20,24 @@ _KINDS = ("hearts", "acdc", "mnms", "nifti")
 @click.command()
 @click.argument("cohort")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the bundle; must not exist.")
-@click.option("--preset", default="small", show_default=True, help="Size of the networks and length of the training.")
+@click.option("--preset", default="small", show_default=True, help="Row of the table of network sizes and budgets.")
+@click.option("--budget", type=float, default=1.0, show_default=True, help="Factor on the length of every training.")
+@device_option
 @seed_option
 @json_option
-def fit(cohort: str, out: Path, preset: str, seed: int, as_json: bool) -> None:
+def fit(cohort: str, out: Path, preset: str, budget: float, device: str, seed: int, as_json: bool) -> None:
     """Fit a generator on COHORT and write it as a bundle, from which `synthgen build --bundle` makes cohorts.
 
     COHORT is hearts:400 (that many virtual hearts), acdc:DIR, mnms:DIR or nifti:DIR. An interrupted fit goes on when
     the same command is run again. A bundle that was fitted on patients falls under their terms; it says so itself.
     """
     source = open_cohort(cohort, seed=seed)
-    from synthgen.fit import fit as use_case
+    from synthgen.fit import Report
+    from synthgen.fit import fit as fit_bundle
 
-    with Reporter("steps", quiet=as_json) as reporter:
-        folder = use_case(source, out, preset=preset, seed=seed, progress=reporter)
+    with Reporter("samples", quiet=as_json) as reporter:
+        report = Report(stage=reporter.announce, count=reporter.count)
+        folder = fit_bundle(source, out, preset=preset, budget=budget, seed=seed, device=device, report=report)
     emit({"bundle": str(folder), "preset": preset, "cohort": cohort}, f"bundle in {folder}", as_json=as_json)
 
 

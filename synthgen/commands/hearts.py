@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from synthgen.commands.console import Reporter, emit
 from synthgen.commands.options import FOLDER, json_option, pathologies, seed_option, vendors, workers_option
+
+if TYPE_CHECKING:
+    from synthgen.simulate import Layout
 
 
 @click.command()
@@ -32,7 +36,7 @@ from synthgen.commands.options import FOLDER, json_option, pathologies, seed_opt
 def hearts(
     count: int,
     out: Path,
-    layout: str,
+    layout: Layout,
     targets: tuple[str, ...],
     styles: tuple[str, ...],
     seed: int,

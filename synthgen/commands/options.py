@@ -34,6 +34,12 @@ def workers_option(function: F) -> F:
     return click.option("--workers", type=int, default=None, help=text)(function)
 
 
+def device_option(function: F) -> F:
+    """Add `--device`."""
+    text = "Where networks run: auto, cpu or cuda."
+    return click.option("--device", default="auto", show_default=True, help=text)(function)
+
+
 def pathologies(values: Sequence[str]) -> tuple[Pathology, ...]:
     """Return the classes written as `ARV`, `HCM,DCM` or `all`, each once and in the order given.
 
