@@ -25,6 +25,10 @@ class Marginal:
         """Return the distribution cut at `limit` too."""
         return Marginal(self.mean, self.sd, self.low, min(self.high, limit))
 
+    def above(self, limit: float) -> Marginal:
+        """Return the distribution cut from below at `limit` too."""
+        return Marginal(self.mean, self.sd, max(self.low, limit), self.high)
+
     def at(self, score: float) -> float:
         """Return the value whose quantile a standard normal `score` has: the marginal stays exact under any copula."""
         first, last = ndtr((self.low - self.mean) / self.sd), ndtr((self.high - self.mean) / self.sd)

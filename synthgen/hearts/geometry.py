@@ -1,7 +1,8 @@
 """Bi-ventricular geometry of a virtual subject: polar tables of every cardiac surface, solved to the sampled volumes.
 
-Heart frame: x = image right (septum to lateral wall), y = image down (anterior to inferior), z = base to apex, in mm;
-origin on the LV axis at the end-diastolic base plane. Angle 0 is lateral, 90 degrees inferior, 180 septal, 270 anterior.
+Heart frame: x = image right (septum to lateral wall), y = image down (anterior to inferior), z = base to apex, in
+mm; origin on the LV axis at the end-diastolic base plane. Angle 0 is lateral, 90 degrees inferior, 180 septal, 270
+anterior.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def build(subject: VirtualSubject) -> dict[Phase, PhaseGeometry]:
         If the targets cannot be reached by this shape.
     """
     count = int(np.ceil((_ABOVE_BASE_MM + subject.left.length_mm + _BELOW_APEX_MM) / STEP_MM)) + 1
-    z_mm = -_ABOVE_BASE_MM + STEP_MM * np.arange(count)
+    z_mm = -_ABOVE_BASE_MM + STEP_MM * np.arange(count, dtype=np.float64)
     diastole = left_ventricle.solve(subject, Phase.ED, z_mm)
     systole = left_ventricle.solve(subject, Phase.ES, z_mm, diastole)
     return {
@@ -105,8 +106,9 @@ def warp(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return where in the undeformed heart the points of the plane at `z_mm` lie.
 
-    The LV axis drifts through the stack, and a smooth deformation makes the outlines less regular. Both keep every area:
-    the drift is a shear, the deformation a sequence of plane-wave shears (each moves points along its own wave fronts).
+    The LV axis drifts through the stack, and a smooth deformation makes the outlines less regular. Both keep every
+    area: the drift is a shear, the deformation a sequence of plane-wave shears (each moves points along its own wave
+    fronts).
     """
     drift_x, drift_y = drift(placement, z_mm)
     x, y = x_mm - np.float32(drift_x), y_mm - np.float32(drift_y)

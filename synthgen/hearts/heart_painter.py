@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import label
 
 from synthgen.hearts.geometry import SYSTOLIC_RV_WALL, PhaseGeometry, drift
 from synthgen.hearts.scene import occupancy
@@ -65,17 +65,19 @@ class SliceCanvas:
         return len(self.z_mm) // 2
 
     def blend(self, tissue: Fine, amount: FloatMap) -> None:
-        """Mix `amount` (0..1, broadcastable) of a tissue into the signal, the labels stay."""
-        self.signal[...] += amount * (self.value(tissue) - self.signal)
+        """Mix `amount` (0..1, `(Q, rows, columns)`) of a tissue into the signal, the labels stay."""
+        rows, columns = (np.flatnonzero(amount.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+        if not rows.size:
+            return
+        box = np.s_[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        value = np.broadcast_to(np.asarray(self.value(tissue), np.complex64), self.signal.shape)
+        self.signal[box] += amount[box] * (value[box] - self.signal[box])
 
     def paint(self, tissue: Fine, distance: FloatMap, inset_mm: float = 0.0, opacity: FloatMap | float = 1.0) -> None:
         """Fill what lies deeper than `inset_mm` inside `distance` with a tissue, signal and labels."""
-        amount = occupancy(distance + np.float32(inset_mm), self.pixel_mm) * np.float32(1.0)
-        if not amount.any():
-            return
-        amount = amount * np.asarray(opacity, np.float32)
+        amount = occupancy(distance + np.float32(inset_mm), self.pixel_mm) * np.asarray(opacity, np.float32)
         self.blend(tissue, amount)
-        self.labels[np.broadcast_to(amount, self.signal.shape)[self.middle] > 0.5] = tissue  # noqa: PLR2004 - majority
+        self.labels[amount[self.middle] > 0.5] = tissue
 
 
 def extent(subject: VirtualSubject, geometry: PhaseGeometry, z_mm: NDArray) -> tuple[float, float, float]:
@@ -118,7 +120,7 @@ def paint_heart(
     """
     here = geometry[phase]
     frame = SliceFrame.of(subject, here, canvas.x_mm, canvas.y_mm, canvas.z_mm)
-    _paint_surroundings(canvas, subject, frame)
+    _paint_surroundings(canvas, frame)
     if canvas.z_mm[0] < here.base_mm + 5.0:
         size = float(np.maximum(geometry[Phase.ED].epi_extended[_row_of(here, 6.0)], 0.0).mean())
         _paint_base(canvas, subject, frame, size)
@@ -134,8 +136,13 @@ def _row_of(geometry: PhaseGeometry, z_mm: float) -> int:
 
 
 def _masks(endo: FloatMap, epi: FloatMap, right: FloatMap) -> tuple[NDArray, NDArray, NDArray]:
+    """Return LV, MYO and RV. Pixels that the raster cuts off the RV's thin horns are dropped: one piece per plane."""
     cavity, outer = endo < 0, epi < 0
-    return cavity, outer & ~cavity, (right < 0) & ~outer
+    chamber = (right < 0) & ~outer
+    pieces, count = label(chamber)
+    if count > 1:
+        chamber = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    return cavity, outer & ~cavity, chamber
 
 
 def _right_cavity(subject: VirtualSubject, frame: SliceFrame) -> tuple[FloatMap, FloatMap]:
@@ -144,7 +151,7 @@ def _right_cavity(subject: VirtualSubject, frame: SliceFrame) -> tuple[FloatMap,
     return outline, np.maximum(outline, -frame.surface(frame.geometry.epi_extended))
 
 
-def _paint_surroundings(canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame) -> None:
+def _paint_surroundings(canvas: SliceCanvas, frame: SliceFrame) -> None:
     """Paint the fat pads, the pericardium as a thin dark line, and the epicardial fat."""
     here = frame.geometry
     canvas.paint(Fine.FAT, frame.surface(here.paracardial))
@@ -232,14 +239,12 @@ def _paint_band(canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame,
     canvas.blend(Fine.RV_WALL, occupancy(slab, canvas.pixel_mm) * np.float32(0.75) * inside)
 
 
-def _paint_left(
-    canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame, epi: FloatMap, endo: FloatMap
-) -> None:
+def _paint_left(canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame, epi: FloatMap, endo: FloatMap) -> None:
     """Paint the LV's wall, scar and blood, trabeculae that grow denser towards the apex, and the papillary muscles."""
     here = frame.geometry
     canvas.paint(Fine.MYOCARDIUM, epi)
     if subject.left.infarct is not None:
-        scar = (frame.weight(here.infarct) > 0.5) & (epi < 0)  # noqa: PLR2004 - half weight is the scar's border
+        scar = (frame.weight(here.infarct) > 0.5) & (epi < 0)
         canvas.blend(Fine.SCAR, scar.astype(np.float32))
     canvas.paint(Fine.LV_BLOOD, endo)
     inside = endo < 0
@@ -258,9 +263,7 @@ def _paint_left(
         _paint_papillary(canvas, head, frame, depth, inside)
 
 
-def _paint_papillary(
-    canvas: SliceCanvas, head: Papillary, frame: SliceFrame, depth: FloatMap, inside: NDArray
-) -> None:
+def _paint_papillary(canvas: SliceCanvas, head: Papillary, frame: SliceFrame, depth: FloatMap, inside: NDArray) -> None:
     """Paint one head: an island at a fraction of the cavity's radius, thickest half-way between its ends."""
     here = frame.geometry
     systole = here.phase is Phase.ES
@@ -271,11 +274,11 @@ def _paint_papillary(
     cosine, sine = float(np.cos(head.angle_rad)), float(np.sin(head.angle_rad))
     radial = (frame.x * cosine + frame.y * sine)[None] - place
     tangential = (frame.y * cosine - frame.x * sine)[None]
-    island = np.hypot(radial / 1.15, tangential / head.stretch) - size * (1.0 + 0.20 * canvas.texture)
+    island = np.sqrt((radial / 1.15) ** 2 + (tangential / head.stretch) ** 2) - size * (1.0 + 0.20 * canvas.texture)
     island = np.maximum(island, np.maximum(head.level_from - depth, depth - head.level_to) * 40.0)
     amount = occupancy(island, canvas.pixel_mm) * inside
     canvas.blend(Fine.PAPILLARY, amount * np.float32(0.88))
-    canvas.labels[amount[canvas.middle] > 0.5] = Fine.PAPILLARY  # noqa: PLR2004 - majority
+    canvas.labels[amount[canvas.middle] > 0.5] = Fine.PAPILLARY
 
 
 def _settle_labels(
@@ -291,4 +294,4 @@ def _settle_labels(
     labels[cavity] = Fine.LV_BLOOD
     labels[papillary] = Fine.PAPILLARY
     if subject.left.infarct is not None:
-        labels[wall & (frame.weight(frame.geometry.infarct)[canvas.middle] > 0.5)] = Fine.SCAR  # noqa: PLR2004
+        labels[wall & (frame.weight(frame.geometry.infarct)[canvas.middle] > 0.5)] = Fine.SCAR

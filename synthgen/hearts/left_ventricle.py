@@ -1,8 +1,8 @@
 """The left ventricle: endocardium and epicardium of one phase, solved to cavity volume and myocardial mass.
 
-A surface of revolution with a blunt profile, modulated around the axis; the wall follows a thickness pattern (septum a
-little thicker, apex thinner, hypertrophy, infarct) whose scale is solved so that the shell has the sampled mass. From ED
-to ES the base plane descends, the apex stays, the myocardial volume is conserved. An infarct keeps its ED wall.
+A surface of revolution with a blunt profile, modulated around the axis; the wall follows a thickness pattern (base and
+septum thicker, apex thinner, hypertrophy, infarct) whose scale is solved so that the shell has the sampled mass. From
+ED to ES the base plane descends, the apex stays, the myocardial volume is conserved. An infarct keeps its ED wall.
 """
 
 from __future__ import annotations
@@ -90,8 +90,9 @@ class _Frame:
 def profile(level: Table, equator: float, bluntness: float) -> Table:
     """Return the normalised radius at `level` (0 base, 1 apex): 1 at the equator, 0 at the apex, negative beyond.
 
-    A superellipse of exponent `bluntness`, compressed above the equator so that the base stays open. Beyond the apex the
-    radius goes on with negative sign, so that linear interpolation between levels closes the surface in the right place.
+    A superellipse of exponent `bluntness`, compressed above the equator so that the base stays open. Beyond the apex
+    the radius goes on with negative sign, so that linear interpolation between levels closes the surface in the right
+    place.
     """
     distance = np.abs(level - equator) / (1.0 - equator)
     square = 1.0 - np.where(level < equator, 0.75 * distance, distance) ** bluntness

@@ -1,7 +1,7 @@
 """Draws of shape: ventricles, papillary muscles, the heart's place in the body, the body around it.
 
-What the clinical targets do not fix. Angles in the heart frame: 0 lateral, 90 degrees inferior, 180 septal, 270 anterior.
-Ranges without a source are set to the variety seen in cine images.
+What the clinical targets do not fix. Angles in the heart frame: 0 lateral, 90 degrees inferior, 180 septal, 270
+anterior. Ranges without a source are set to the variety seen in cine images.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REFERENCE_BMI: Final = 25.0
 RIPPLE_LENGTH_MM: Final = 12.0
 """Correlation length of the in-plane deformation."""
 
-RIPPLE_RMS_MM: Final = 1.1
+RIPPLE_RMS_MM: Final = 1.0
 """Root mean square displacement per axis of the in-plane deformation."""
 
 _RIPPLES = 10
@@ -110,7 +110,7 @@ def left_shape(rng: np.random.Generator, pathology: Pathology, edv_ml: float) ->
         septal_flattening_es=rng.uniform(0.06, 0.22) if overloaded else max(0.0, rng.normal(0.02, 0.01)),
         apical_thinning=rng.uniform(*row.apical_thinning),
         basal_thickening=rng.uniform(*row.basal_thickening),
-        radial_modes=tuple(_mode(rng, order, 0.044 / order, 1.2) for order in (2, 3, 4, 5)),
+        radial_modes=tuple(_mode(rng, order, 0.09 / order**2, 1.2) for order in (2, 3, 4, 5)),
         wall_modes=tuple(_mode(rng, order, sd, 0.0) for order, sd in ((2, 0.04), (3, 0.03))),
         hypertrophy=_hypertrophy(rng) if pathology is Pathology.HCM else None,
         infarct=_infarct(rng) if pathology is Pathology.MINF else None,
@@ -137,17 +137,21 @@ def right_shape(rng: np.random.Generator, pathology: Pathology) -> RightShape:
 
 
 def placement(rng: np.random.Generator, bmi: float) -> Placement:
-    """Draw how the heart lies: about 45 degrees to the body's planes, more horizontal the heavier the body."""
+    """Draw how the heart lies: about 45 degrees to the body's planes, more horizontal the heavier the body.
+
+    Elevation and position are set so that chest wall and diaphragm lie in the image as they do in ACDC's stacks; a heart that would reach
+    into the chest wall is moved back when the stack is planned.
+    """
     degree = np.pi / 180.0
     azimuth = Marginal(45.0, 7.0, 25.0, 65.0).draw(rng)
-    elevation = Marginal(34.0 - 0.9 * (bmi - REFERENCE_BMI), 7.0, 12.0, 55.0).draw(rng)
+    elevation = Marginal(26.0 - 0.9 * (bmi - REFERENCE_BMI), 7.0, 8.0, 50.0).draw(rng)
     tilt = Marginal(0.0, 4.5, -10.0, 10.0)
     slope = float(np.tan(tilt.draw(rng) * degree)), float(np.tan(tilt.draw(rng) * degree))
     return Placement(
         azimuth_rad=azimuth * degree,
         elevation_rad=elevation * degree,
-        rotation_rad=rng.normal(0.0, 9.0) * degree,
-        position_mm=(38.0 + rng.normal(0.0, 6.0), -22.0 + rng.normal(0.0, 5.0), 0.0),
+        rotation_rad=rng.normal(0.0, 12.0) * degree,
+        position_mm=(38.0 + rng.normal(0.0, 6.0), -36.0 + rng.normal(0.0, 5.0), 0.0),
         axis_slope=slope,
         ripples=tuple(_ripple(rng) for _ in range(_RIPPLES)),
     )
@@ -168,9 +172,9 @@ def thorax_shape(rng: np.random.Generator, sex: Sex, bmi: float) -> ThoraxShape:
         arm_posterior_mm=rng.uniform(-15.0, 40.0),
         arm_scale=rng.uniform(0.85, 1.15),
         anterior_mediastinum_mm=max(0.0, rng.normal(5.0, 3.0)),
-        dome_right_mm=rng.normal(-6.0, 7.0),
-        dome_left_mm=rng.normal(-30.0, 7.0),
-        dome_centre_mm=rng.normal(-40.0, 3.0),
+        dome_right_mm=rng.normal(1.0, 7.0),
+        dome_left_mm=rng.normal(-22.0, 8.0),
+        dome_centre_mm=rng.normal(-33.0, 5.0),
         stomach_fluid=rng.uniform(0.15, 0.9),
         stomach_brightness=rng.uniform(0.3, 1.2),
         stomach_size=rng.uniform(0.7, 1.15),
@@ -220,7 +224,7 @@ def _infarct(rng: np.random.Generator) -> Infarct:
 
 def _papillaries(rng: np.random.Generator) -> tuple[Papillary, ...]:
     """Two to four heads: the anterolateral and the posteromedial muscle, each in one piece or split in two."""
-    heads = []
+    heads: list[Papillary] = []
     for centre, spread in ((-0.75, 0.18), (1.25, 0.22)):
         angle, radius = centre + rng.normal(0.0, spread), rng.uniform(3.8, 5.8)
         offset = rng.uniform(0.68, 0.80)

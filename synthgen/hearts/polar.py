@@ -15,7 +15,7 @@ ANGLES: Final = 144
 """Number of angles of a table."""
 
 ANGLE_STEP: Final = 2.0 * np.pi / ANGLES
-THETA: Final = np.arange(ANGLES) * ANGLE_STEP
+THETA: Final[NDArray[np.float64]] = np.arange(ANGLES, dtype=np.float64) * ANGLE_STEP
 
 ABSENT: Final = -20.0
 """Radius that says: no surface at this level."""

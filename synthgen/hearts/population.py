@@ -1,7 +1,7 @@
 """The virtual population: class-conditional draws of body, clinical targets and anatomy.
 
-Class means follow the 100 training subjects of ACDC (Bernard et al. 2018, doi 10.1109/TMI.2018.2837502), from the public
-feature table of Khened et al. 2019 (doi 10.1016/j.media.2018.10.004); class rules follow the challenge's description.
+Class means follow the 100 training subjects of ACDC (Bernard et al. 2018, doi 10.1109/TMI.2018.2837502), from the
+public feature table of Khened et al. 2019 (doi 10.1016/j.media.2018.10.004); class rules follow the challenge's pages.
 One rule is left out: HCM above 110 g/m2. ACDC's own HCM subjects measure 169 +- 53 g, about 90 g/m2, with papillary
 muscles in the cavity; rule and table cannot both hold, and the table is what images look like.
 """
@@ -37,6 +37,7 @@ _WOMEN_LVEDV, _WOMEN_RVEDV, _WOMEN_MASS = 0.93, 0.90, 0.83
 _NOR_LVEDVI: Final = {Sex.M: 88.0, Sex.F: 78.0}
 _ARV_RVEDVI: Final = {Sex.M: 113.0, Sex.F: 103.0}
 _NOR_RVEDVI = 97.5
+_DCM_LVEDVI = 103.0
 _ARV_RVEF_BORDERLINE = (39.0, 46.0)  # 40-45 % is excluded by ACDC
 _NORMAL_WALL_MM = 11.5  # rule: 12 mm
 _THICK_SEGMENT_MM = 15.4  # rule: 15 mm in several segments
@@ -105,7 +106,7 @@ class WallThickness:
         segments: list[float] = []
         for rows, count in zip(np.array_split(ventricle.wall[rings], 3), (6, 6, 4), strict=True):
             # Angle 180 degrees is the middle of the septum: segments of 60 degrees meet there, of 90 are centred there.
-            turn = 0 if count == 6 else ANGLES // count // 2  # noqa: PLR2004 - six segments
+            turn = 0 if count == 6 else ANGLES // count // 2
             parts = np.roll(rows, turn, axis=1).reshape(len(rows), count, -1)
             segments.extend(parts.mean(axis=(0, 2)).tolist())
         return cls(tuple(ventricle.wall[rings].mean(axis=1).tolist()), tuple(segments))
@@ -161,6 +162,8 @@ def _targets(rng: np.random.Generator, pathology: Pathology, sex: Sex, surface_m
     rv_edvi = row.rv_edv.scaled(_WOMEN_RVEDV if woman else 1.0)
     if pathology is Pathology.NOR:
         lv_edvi, rv_edvi = lv_edvi.below(_NOR_LVEDVI[sex]), rv_edvi.below(_NOR_RVEDVI)
+    if pathology is Pathology.DCM:
+        lv_edvi = lv_edvi.above(_DCM_LVEDVI)
     lv_edv = lv_edvi.at(correlated(rng, size, _LV_LOADING)) * surface_m2
     rv_edv = rv_edvi.at(correlated(rng, size, row.rv_loading)) * surface_m2
     mass = row.lv_mass.scaled(_WOMEN_MASS if woman else 1.0).at(correlated(rng, size, row.mass_loading)) * surface_m2

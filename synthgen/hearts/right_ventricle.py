@@ -1,7 +1,7 @@
 """The right ventricle: in every short-axis plane a lobed ellipse that the left ventricle overlaps, solved to a volume.
 
-The RV is what lies inside the outline and outside the LV's epicardium, from the tricuspid plane to its own apex. Its size
-parameter is solved by quadrature over the same outline that the painter draws, cut at the same planes.
+The RV is what lies inside the outline and outside the LV's epicardium, from the tricuspid plane to its own apex. Its
+size parameter is solved by quadrature over the same outline that the painter draws, cut at the same planes.
 """
 
 from __future__ import annotations
@@ -56,8 +56,7 @@ class RightVentricle:
 def outline_radius(kinds: tuple[RadialMode, ...], angle: NDArray, level: NDArray) -> NDArray:
     """Return the outline's radius relative to its ellipse at `angle` about the ellipse's centre.
 
-    `level` (0 base, 1 apex) broadcasts against `angle`. The modes make the free wall less of a perfect arc; they fade
-    where the wall would get thin-lipped, at `level` 1.
+    `level` (0 base, 1 apex) broadcasts against `angle`. The modes make the free wall less of a perfect arc.
     """
     out = np.ones(np.broadcast_shapes(np.shape(angle), np.shape(level)), dtype=np.result_type(angle, np.float32))
     for mode in kinds:
@@ -151,13 +150,13 @@ class _Quadrature:
         angle = np.arctan2(y, x) * np.float32(1.0 / ANGLE_STEP) + np.float32(ANGLES)
         index = np.rint(angle).astype(np.int32) % ANGLES
         border = self._neighbour.ravel()[index + self._offset]
-        outside = np.clip(0.5 + (np.hypot(x, y) - border) * np.float32(1.0 / _SOFT_EDGE_MM), 0.0, 1.0)
+        outside = np.clip(0.5 + (np.sqrt(x * x + y * y) - border) * np.float32(1.0 / _SOFT_EDGE_MM), 0.0, 1.0)
         area = np.pi * (a * b)[:, 0].astype(np.float64) * (outside * self._square).mean(axis=1, dtype=np.float64)
         return float(area @ self._thickness) / 1000.0
 
 
 def _thinned(rows: NDArray[np.intp], thickness: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return every other inner level, each standing for itself and half of either neighbour; the two end levels stay."""
+    """Return every other inner level, each also standing for half of either neighbour; the two end levels stay."""
     kept = np.unique(np.concatenate([rows[:1], rows[1:-1:_LEVEL_STRIDE], rows[-1:]]))
     out = thickness[kept].copy()
     position = {row: i for i, row in enumerate(kept.tolist())}

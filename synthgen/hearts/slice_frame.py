@@ -25,13 +25,18 @@ _LEAST_RADIUS_MM = 4.0  # below, the slope of a radius over the angle says nothi
 
 @lru_cache(maxsize=1)
 def _refinement() -> FloatMap:
-    """Return the `(ANGLES, _FINE)` matrix of periodic linear interpolation."""
-    place = np.arange(_FINE) * (ANGLES / _FINE)
+    """Return the `(ANGLES, _FINE + 1)` matrix of periodic linear interpolation, at the angles of `_bins`."""
+    place = np.arange(_FINE + 1) * (ANGLES / _FINE) - ANGLES / 2
     low = np.floor(place).astype(int)
-    out = np.zeros((ANGLES, _FINE), np.float32)
-    np.add.at(out, (low % ANGLES, np.arange(_FINE)), 1.0 - (place - low))
-    np.add.at(out, ((low + 1) % ANGLES, np.arange(_FINE)), place - low)
+    out = np.zeros((ANGLES, _FINE + 1), np.float32)
+    np.add.at(out, (low % ANGLES, np.arange(_FINE + 1)), 1.0 - (place - low))
+    np.add.at(out, ((low + 1) % ANGLES, np.arange(_FINE + 1)), place - low)
     return out
+
+
+def _bins(y: FloatMap, x: FloatMap) -> NDArray[np.int32]:
+    """Return the index of the direction (x, y) among `_FINE + 1` angles from -pi to pi."""
+    return (np.arctan2(y, x) * np.float32(_FINE / (2.0 * np.pi)) + np.float32(_FINE / 2 + 0.5)).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,7 @@ class SliceFrame:
     x: FloatMap
     y: FloatMap
     radius: FloatMap
-    bin: NDArray[np.intp]
+    bin: NDArray[np.int32]
     z: FloatMap
 
     @classmethod
@@ -66,10 +71,7 @@ class SliceFrame:
             np.asarray(y_mm, np.float32),
             float(z_mm[len(z_mm) // 2]),
         )
-        turn = np.arctan2(y, x) * np.float32(_FINE / (2.0 * np.pi)) + np.float32(_FINE + 0.5)
-        return cls(
-            geometry, x, y, np.hypot(x, y), turn.astype(np.intp) % _FINE, np.asarray(z_mm, np.float32)[:, None, None]
-        )
+        return cls(geometry, x, y, np.sqrt(x * x + y * y), _bins(y, x), np.asarray(z_mm, np.float32)[:, None, None])
 
     def row(self, table: NDArray[np.float32]) -> FloatMap:
         """Return the table's rows `(Q, width)` at the sub-slices; beside an absent level the nearest row counts."""
@@ -106,19 +108,20 @@ class SliceFrame:
         """Return the signed distance to the RV's outline (the LV is not cut out), absent outside its two ends."""
         geometry = self.geometry
         out = np.full((len(self.z), *self.radius.shape), FAR_MM, np.float32)
-        angles = (np.arange(_FINE) * (2.0 * np.pi / _FINE))[None]
+        angles = (np.arange(_FINE + 1) * (2.0 * np.pi / _FINE) - np.pi)[None]
         outlines = self.row(geometry.rv_outline)
         span = geometry.rv_apex_mm - geometry.rv_base_mm
         for q, z in enumerate(self.z[:, 0, 0]):
             if not geometry.rv_base_mm <= z < geometry.rv_apex_mm:
                 continue
             a, b, centre_x, centre_y, tilt = outlines[q]
-            lobes = outline_radius(shape.outline_modes, angles, (z - geometry.rv_base_mm) / span)[0].astype(np.float32)
+            lobes = outline_radius(shape.outline_modes, angles, np.array([[(z - geometry.rv_base_mm) / span]]))[
+                0
+            ].astype(np.float32)
             cosine, sine = np.cos(tilt), np.sin(tilt)
             u = (self.x * cosine + self.y * sine - centre_x) / a
             v = (self.y * cosine - self.x * sine - centre_y) / b
-            turn = np.arctan2(v, u) * np.float32(_FINE / (2.0 * np.pi)) + np.float32(_FINE + 0.5)
-            reach = np.hypot(u, v) + np.float32(1e-5)
-            gradient = np.hypot(u / a, v / b) / reach
-            out[q] = (reach - lobes.take(turn.astype(np.intp) % _FINE)) / np.maximum(gradient, np.float32(1e-3))
+            reach = np.sqrt(u * u + v * v) + np.float32(1e-5)
+            gradient = np.sqrt((u / a) ** 2 + (v / b) ** 2) / reach
+            out[q] = (reach - lobes.take(_bins(v, u))) / np.maximum(gradient, np.float32(1e-3))
         return out

@@ -82,7 +82,7 @@ class Papillary:
 
 @dataclass(frozen=True, kw_only=True)
 class Ripple:
-    """One plane-wave shear of the in-plane deformation (wavelength from `kx`, `ky` in rad/mm; drifts with z by `kz`)."""
+    """One plane-wave shear of the in-plane deformation: wave vector `kx`, `ky` and its drift with z `kz` in rad/mm."""
 
     kx: float
     ky: float
@@ -203,7 +203,7 @@ class VirtualSubject:
 
     def to_dict(self) -> dict[str, Any]:
         """Return nested dicts, lists, numbers and strings; `from_dict` restores an equal record, also through JSON."""
-        return _plain(self)
+        return dict(_plain(self))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> VirtualSubject:
@@ -217,7 +217,7 @@ class VirtualSubject:
         return _restore(cls, data, "virtual subject")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
     if dataclasses.is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple):
@@ -225,7 +225,7 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Pathology | Sex) else value
 
 
-def _restore(kind: Any, value: Any, where: str) -> Any:
+def _restore(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any JSON value, any field type
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         return None if value is None else _restore(arguments[0], value, where)
@@ -233,7 +233,7 @@ def _restore(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
             raise InputError(where, expected="a list", got=repr(value))
         return tuple(_restore(arguments[0], item, where) for item in value)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         if not isinstance(value, Mapping) or set(value) != set(hints):
             got = sorted(value) if isinstance(value, Mapping) else repr(value)
