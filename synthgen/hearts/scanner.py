@@ -1,7 +1,7 @@
 """From complex signal to a magnitude image: surface coils, sampled k-space, noise, ghosts, reconstruction filters.
 
-The order matters: noise is added to the band-limited data, the magnitude makes it Rician (Gudbjartsson 1995, doi 10.1002/mrm.1910340618),
-and the coil correction amplifies it far from the coils, as in patients.
+The order matters: noise is added to the band-limited data, the magnitude makes it Rician (Gudbjartsson 1995,
+doi 10.1002/mrm.1910340618), and the coil correction amplifies it far from the coils, as in patients.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def coil_positions(half_depth_mm: float) -> NDArray[np.float64]:
 
 
 def coil_map(pixels: int, corner: NDArray, steps: NDArray, levels_mm: NDArray, coils: NDArray) -> FloatMap:
-    """Return the root-sum-of-squares sensitivity of all loops, `(slices, rows, columns)`, 1 at the centre of each slice.
+    """Return the root-sum-of-squares sensitivity of all loops, `(slices, rows, columns)`; 1 in each slice's middle.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def coil_map(pixels: int, corner: NDArray, steps: NDArray, levels_mm: NDArray, c
 def off_resonance_map(
     rng: np.random.Generator, style: ScannerStyle, slices: int, pixels: int, pixel_mm: float
 ) -> FloatMap:
-    """Return a smooth B0 map in Hz on a grid eight times coarser, `(slices, side, side)`, coarse sample i on pixel 8 i."""
+    """Return a smooth B0 map in Hz, `(slices, side, side)`, eight times coarser: sample i lies on pixel 8 i."""
     side = (pixels - 1) // _COIL_STRIDE + 2
     u = (np.arange(side) * _COIL_STRIDE - pixels / 2) * pixel_mm
     column, row = (q.astype(np.float32) for q in np.meshgrid(u, u))
@@ -82,7 +82,7 @@ def off_resonance_map(
 
 @dataclass(frozen=True)
 class Filter:
-    """The k-space window of one style at one pixel size: separable, along phase (rows) and read-out (columns), centred."""
+    """The k-space window of one style at one pixel size: separable along phase (rows) and read-out (columns)."""
 
     phase: FloatMap
     read: FloatMap

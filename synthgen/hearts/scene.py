@@ -1,7 +1,7 @@
 """Painter of implicit shapes: anti-aliased occupancy on the complex signal, with coarse-to-fine culling.
 
-A shape is a signed distance in mm, negative inside. It is evaluated on a grid eight times coarser first and then only inside the
-bounding box of where it can be, so that a hundred small shapes cost about as much as ten large ones.
+A shape is a signed distance in mm, negative inside. It is evaluated on a grid eight times coarser first and then only
+inside the bounding box of where it can be, so that a hundred small shapes cost about as much as ten large ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FloatMap = NDArray[np.float32]
 
 
 class Place(SimpleNamespace):
-    """Coordinate and helper fields of one window of the scene; each `(slices, sub-slices, rows, columns)` or broadcastable."""
+    """Fields of one window of the scene, each broadcastable to `(slices, sub-slices, rows, columns)`."""
 
 
 Distance = Callable[[Place], FloatMap]
@@ -82,7 +82,9 @@ def ellipsoid(centre: Sequence[float], radii: Sequence[float]) -> Distance:
     (cl, cp, cs), (rl, rp, rs), scale = map(float, centre), map(float, radii), float(min(radii))
 
     def distance(v: Place) -> FloatMap:
-        return (np.sqrt(((v.left - cl) / rl) ** 2 + ((v.posterior - cp) / rp) ** 2 + ((v.moving - cs) / rs) ** 2) - 1) * scale
+        return (
+            np.sqrt(((v.left - cl) / rl) ** 2 + ((v.posterior - cp) / rp) ** 2 + ((v.moving - cs) / rs) ** 2) - 1
+        ) * scale
 
     return distance
 
@@ -123,12 +125,19 @@ class Scene:
         setattr(self._coarse, name, full if full.shape[-1] == 1 else full[..., ::STRIDE, ::STRIDE])
 
     def tissue_signal(self, tissue: int, slices: slice | int, rows: slice, columns: slice) -> NDArray[np.complex64]:
-        """Return the signal of a tissue in a window, off-resonance included: `(slices, 1, rows, columns)`, or no slice axis for an int."""
+        """Return the signal of a tissue in a window, off-resonance included.
+
+        `(slices, 1, rows, columns)`; `(rows, columns)` where `slices` is one slice.
+        """
         profile = self.profiles[BANDS[tissue], slices, rows, columns]
         return self.signals[tissue] * (profile if isinstance(slices, int) else profile[:, None])
 
     def paint(
-        self, distance: Distance, *layers: Layer, weight: Callable[[Place], FloatMap] | None = None, grow_mm: float = 0.0
+        self,
+        distance: Distance,
+        *layers: Layer,
+        weight: Callable[[Place], FloatMap] | None = None,
+        grow_mm: float = 0.0,
     ) -> None:
         """Paint layers, in order, where `distance` is negative.
 

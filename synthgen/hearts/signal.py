@@ -1,7 +1,7 @@
 """Balanced steady-state free precession signal of 27 fine tissues, in the complex plane.
 
-Complex because fat falls in the neighbouring pass-band and has the opposite phase: summed over a voxel it draws the dark
-line at every border of fat and water that a magnitude model cannot have.
+Complex because fat falls in the neighbouring pass-band and has the opposite phase: summed over a voxel it draws the
+dark line at every border of fat and water that a magnitude model cannot have.
 """
 
 from __future__ import annotations
@@ -111,35 +111,37 @@ _CHOSEN = "set to the grey value seen in cine images"
 _FLOW, _FIBRE = Texture.FLOW, Texture.FIBRE
 _T = Tissue
 
+# fmt: off
 TISSUES: Final[dict[Fine, TissueRow]] = {
-    Fine.LV_BLOOD: TissueRow((1550.0, 1850.0), (245.0, 200.0), 0.95, 1.0, 0.06, _T.LV, _XCMR, _FLOW, Band.LONG_T2, 1.10),
-    Fine.RV_BLOOD: TissueRow((1550.0, 1850.0), (165.0, 125.0), 0.95, 1.0, 0.07, _T.RV, _XCMR, _FLOW, Band.LONG_T2, 1.04),
-    Fine.VESSEL: TissueRow((1550.0, 1850.0), (220.0, 170.0), 0.95, 1.0, 0.06, _T.VESSEL, _XCMR, _FLOW, Band.LONG_T2, 1.10),
-    Fine.ATRIUM: TissueRow((1550.0, 1850.0), (210.0, 160.0), 0.95, 1.0, 0.07, _T.VESSEL, _XCMR, _FLOW, Band.LONG_T2, 1.10),
-    Fine.MYOCARDIUM: TissueRow((1000.0, 1180.0), (54.0, 48.0), 0.80, 0.92, 0.06, _T.MYO, _GRANITZ, _FIBRE),
-    Fine.PAPILLARY: TissueRow((1000.0, 1180.0), (54.0, 48.0), 0.80, 0.92, 0.05, _T.LV, _GRANITZ),
-    Fine.RV_WALL: TissueRow((1000.0, 1180.0), (52.0, 47.0), 0.80, 0.92, 0.06, _T.MUSCLE, _GRANITZ),
-    Fine.SCAR: TissueRow((1090.0, 1280.0), (60.0, 54.0), 0.80, 0.98, 0.06, _T.MYO, _CHOSEN, _FIBRE),
-    Fine.LUNG: TissueRow((1200.0, 1270.0), (40.0, 35.0), 0.50, 0.95, 0.10, _T.LUNG, _CHOSEN),
-    Fine.MUSCLE: TissueRow((980.0, 1230.0), (38.0, 34.0), 0.78, 0.90, 0.16, _T.MUSCLE, _XCMR, _FIBRE),
-    Fine.OESOPHAGUS: TissueRow((980.0, 1200.0), (45.0, 40.0), 0.80, 0.90, 0.10, _T.MUSCLE, _CHOSEN),
-    Fine.FAT: TissueRow((300.0, 370.0), (56.0, 50.0), 0.90, 1.0, 0.12, _T.FAT, _BAZELAIRE, Texture.GRAIN, Band.FAT),
-    Fine.VISCERAL_FAT: TissueRow((320.0, 390.0), (56.0, 50.0), 0.82, 1.0, 0.22, _T.FAT, _BAZELAIRE, Texture.GRAIN, Band.FAT),
-    Fine.SKIN: TissueRow((500.0, 600.0), (35.0, 32.0), 0.60, 0.90, 0.10, _T.FAT, _CHOSEN),
-    Fine.PERICARDIUM: TissueRow((900.0, 900.0), (25.0, 22.0), 0.35, 0.80, 0.10, _T.FAT, _CHOSEN),
-    Fine.GLAND: TissueRow((900.0, 1100.0), (60.0, 55.0), 0.75, 0.95, 0.20, _T.FAT, _CHOSEN),
-    Fine.LIVER: TissueRow((580.0, 810.0), (46.0, 36.0), 0.82, 0.90, 0.09, _T.ABDOMEN, _BAZELAIRE),
-    Fine.SPLEEN: TissueRow((1050.0, 1320.0), (78.0, 62.0), 0.85, 0.95, 0.06, _T.ABDOMEN, _BAZELAIRE),
-    Fine.KIDNEY: TissueRow((960.0, 1150.0), (75.0, 70.0), 0.90, 0.95, 0.08, _T.ABDOMEN, _BAZELAIRE),
-    Fine.BOWEL: TissueRow((900.0, 1100.0), (70.0, 60.0), 0.80, 0.95, 0.30, _T.ABDOMEN, _CHOSEN),
-    Fine.STOMACH_FLUID: TissueRow((1800.0, 2200.0), (500.0, 400.0), 0.85, 1.0, 0.22, _T.ABDOMEN, _CHOSEN, band=Band.LONG_T2),
-    Fine.GAS: TissueRow((1000.0, 1000.0), (2.0, 2.0), 0.02, 1.0, 0.30, _T.ABDOMEN, _CHOSEN),
-    Fine.CSF: TissueRow((3500.0, 4000.0), (1200.0, 1200.0), 1.0, 1.0, 0.03, _T.MUSCLE, _STANISZ, band=Band.LONG_T2),
-    Fine.CORD: TissueRow((750.0, 990.0), (74.0, 78.0), 0.75, 0.90, 0.03, _T.MUSCLE, _STANISZ),
-    Fine.DISC: TissueRow((1000.0, 1200.0), (60.0, 55.0), 0.70, 0.90, 0.08, _T.MUSCLE, _STANISZ),
-    Fine.BONE: TissueRow((400.0, 400.0), (2.0, 2.0), 0.15, 1.0, 0.20, _T.MUSCLE, _MRXCAT),
-    Fine.MARROW: TissueRow((430.0, 480.0), (55.0, 50.0), 0.75, 1.0, 0.16, _T.MUSCLE, _BAZELAIRE),
+    Fine.LV_BLOOD: TissueRow((1550., 1850.), (245., 200.), 0.95, 1., 0.06, _T.LV, _XCMR, _FLOW, Band.LONG_T2, 1.10),
+    Fine.RV_BLOOD: TissueRow((1550., 1850.), (165., 125.), 0.95, 1., 0.07, _T.RV, _XCMR, _FLOW, Band.LONG_T2, 1.04),
+    Fine.VESSEL: TissueRow((1550., 1850.), (220., 170.), 0.95, 1., 0.06, _T.VESSEL, _XCMR, _FLOW, Band.LONG_T2, 1.10),
+    Fine.ATRIUM: TissueRow((1550., 1850.), (210., 160.), 0.95, 1., 0.07, _T.VESSEL, _XCMR, _FLOW, Band.LONG_T2, 1.10),
+    Fine.MYOCARDIUM: TissueRow((1000., 1180.), (54., 48.), 0.80, 0.92, 0.06, _T.MYO, _GRANITZ, _FIBRE),
+    Fine.PAPILLARY: TissueRow((1000., 1180.), (54., 48.), 0.80, 0.92, 0.05, _T.LV, _GRANITZ),
+    Fine.RV_WALL: TissueRow((1000., 1180.), (52., 47.), 0.80, 0.92, 0.06, _T.MUSCLE, _GRANITZ),
+    Fine.SCAR: TissueRow((1090., 1280.), (60., 54.), 0.80, 0.98, 0.06, _T.MYO, _CHOSEN, _FIBRE),
+    Fine.LUNG: TissueRow((1200., 1270.), (40., 35.), 0.50, 0.95, 0.10, _T.LUNG, _CHOSEN),
+    Fine.MUSCLE: TissueRow((980., 1230.), (38., 34.), 0.78, 0.90, 0.16, _T.MUSCLE, _XCMR, _FIBRE),
+    Fine.OESOPHAGUS: TissueRow((980., 1200.), (45., 40.), 0.80, 0.90, 0.10, _T.MUSCLE, _CHOSEN),
+    Fine.FAT: TissueRow((300., 370.), (56., 50.), 0.90, 1., 0.12, _T.FAT, _BAZELAIRE, Texture.GRAIN, Band.FAT),
+    Fine.VISCERAL_FAT: TissueRow((320., 390.), (56., 50.), 0.82, 1., 0.22, _T.FAT, _BAZELAIRE, Texture.GRAIN, Band.FAT),
+    Fine.SKIN: TissueRow((500., 600.), (35., 32.), 0.60, 0.90, 0.10, _T.FAT, _CHOSEN),
+    Fine.PERICARDIUM: TissueRow((900., 900.), (25., 22.), 0.35, 0.80, 0.10, _T.FAT, _CHOSEN),
+    Fine.GLAND: TissueRow((900., 1100.), (60., 55.), 0.75, 0.95, 0.20, _T.FAT, _CHOSEN),
+    Fine.LIVER: TissueRow((580., 810.), (46., 36.), 0.82, 0.90, 0.09, _T.ABDOMEN, _BAZELAIRE),
+    Fine.SPLEEN: TissueRow((1050., 1320.), (78., 62.), 0.85, 0.95, 0.06, _T.ABDOMEN, _BAZELAIRE),
+    Fine.KIDNEY: TissueRow((960., 1150.), (75., 70.), 0.90, 0.95, 0.08, _T.ABDOMEN, _BAZELAIRE),
+    Fine.BOWEL: TissueRow((900., 1100.), (70., 60.), 0.80, 0.95, 0.30, _T.ABDOMEN, _CHOSEN),
+    Fine.STOMACH_FLUID: TissueRow((1800., 2200.), (500., 400.), 0.85, 1., 0.22, _T.ABDOMEN, _CHOSEN, band=Band.LONG_T2),
+    Fine.GAS: TissueRow((1000., 1000.), (2., 2.), 0.02, 1., 0.30, _T.ABDOMEN, _CHOSEN),
+    Fine.CSF: TissueRow((3500., 4000.), (1200., 1200.), 1., 1., 0.03, _T.MUSCLE, _STANISZ, band=Band.LONG_T2),
+    Fine.CORD: TissueRow((750., 990.), (74., 78.), 0.75, 0.90, 0.03, _T.MUSCLE, _STANISZ),
+    Fine.DISC: TissueRow((1000., 1200.), (60., 55.), 0.70, 0.90, 0.08, _T.MUSCLE, _STANISZ),
+    Fine.BONE: TissueRow((400., 400.), (2., 2.), 0.15, 1., 0.20, _T.MUSCLE, _MRXCAT),
+    Fine.MARROW: TissueRow((430., 480.), (55., 50.), 0.75, 1., 0.16, _T.MUSCLE, _BAZELAIRE),
 }
+# fmt: on
 """Every tissue but air. Proton density and magnetisation transfer are relative and hand-set throughout."""
 
 CODES: Final = np.array([TISSUES[t].code if t in TISSUES else Tissue.BACKGROUND for t in Fine], np.uint8)
@@ -168,7 +170,7 @@ _LIVER_T2_JITTER: Final = (0.60, 1.15)
 """Hepatic iron shortens T2 in many patients."""
 
 _BLOOD_T2_JITTER: Final = (0.55, 1.05)
-"""Haematocrit and oxygenation: one factor for all blood of a patient, so that blood-to-muscle contrast varies as in ACDC."""
+"""Haematocrit and oxygenation: one factor for all blood of a patient; contrast to muscle then varies as in ACDC."""
 
 _MUSCLES: Final = (Fine.PAPILLARY, Fine.RV_WALL, Fine.SCAR)
 """Share the myocardium's factor on proton density: their contrast to it is that of the table."""
@@ -230,7 +232,7 @@ def bssfp_on_resonance(t1_ms: float, t2_ms: float, sequence: Sequence) -> float:
 
 @dataclass(frozen=True, eq=False)
 class TissueDraw:
-    """Per-subject factors on T1, T2 and proton density, indexed by `Fine`. They belong to the patient, not to the scanner."""
+    """Per-subject factors on T1, T2 and proton density, indexed by `Fine`: the patient's, not the scanner's."""
 
     t1: NDArray[np.float64]
     t2: NDArray[np.float64]
@@ -251,7 +253,7 @@ def draw_tissues(rng: np.random.Generator) -> TissueDraw:
 
 
 def on_resonance_signals(sequence: Sequence, draw: TissueDraw | None = None) -> NDArray[np.complex64]:
-    """Return the signal of every fine tissue at the centre of its own pass-band, `(len(Fine),)`; 1 = left-ventricular blood.
+    """Return the signal of every fine tissue in the centre of its own pass-band, `(len(Fine),)`; LV blood is 1.
 
     Fat's chemical shift is not in here but in `band_profiles`, which multiplies it.
     """
@@ -269,7 +271,7 @@ _BAND_TIMES: Final = {Band.WATER: (0, (1000.0, 55.0)), Band.LONG_T2: (0, (1550.0
 
 
 def band_profiles(off_resonance_hz: NDArray[np.float32], sequence: Sequence) -> NDArray[np.complex64]:
-    """Return what off-resonance does to each `Band`, relative to its own pass-band centre: `(len(Band), *map shape)`."""
+    """Return the effect of off-resonance on each `Band`, relative to its pass-band centre: `(len(Band), *shape)`."""
     out = np.empty((len(Band), *off_resonance_hz.shape), np.complex64)
     for band, (shifted, (t1, t2)) in _BAND_TIMES.items():
         hertz = off_resonance_hz + shifted * sequence.fat_shift_hz

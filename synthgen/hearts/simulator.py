@@ -1,8 +1,8 @@
 """One virtual subject through one scanner: anatomy, style and grid in, ED and ES images and labels out.
 
-Labels are the anatomy at the slice mid-plane (unbiased by Cavalieri's principle), images the average over the slice profile.
-Chance comes from three streams: THORAX (shape of the body, breath-holds), TEXTURE (tissue of the patient) and ACQUISITION (the scanner).
-Changing the style changes the last one's use only, so labels do not move.
+Labels are the anatomy at the slice mid-plane (unbiased by Cavalieri's principle), images the average over the slice
+profile. Chance comes from three streams: THORAX (shape of the body, breath-holds), TEXTURE (tissue of the patient) and
+ACQUISITION (the scanner). Changing the style changes the use of the last one only, so labels do not move.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def simulate(
     geometry
         What `geometry.build(subject)` returns; built here when None.
     artefacts
-        Whether breath-holds differ between slices, B0 is inhomogeneous, tissue is textured, and noise, ghosts and coil shading appear.
+        Whether breath-holds differ between slices, B0 is inhomogeneous, tissue is textured, and noise, ghosts and coil
+        shading appear.
     """
     solved = heart_geometry.build(subject) if geometry is None else geometry
     frame = ImageFrame(subject, solved[Phase.ED], grid)
@@ -85,7 +86,7 @@ def simulate(
     affine, spacing = frame.affine, (grid.spacing_mm, grid.pixel_mm, grid.pixel_mm)
     images, labels = {}, {}
     for phase in Phase:
-        signal, fine = _paint_phase(scene, subject, solved, phase, frame, shifts, textures)
+        signal, fine = _paint_phase(scene, (subject, solved), phase, frame, shifts, textures)
         if artefacts:
             signal *= textures.factor(fine)
         image = acquire(signal, style, grid.pixel_mm, scanner_rng if artefacts else None, coil)
@@ -97,7 +98,9 @@ def simulate(
 def breath_hold_shifts(subject: VirtualSubject, count: int) -> NDArray[np.float64]:
     """Return the superior shift in mm of what breathing moves, per slice; ED and ES of a slice share it."""
     rng = numpy_stream(subject.seed, subject.index, subject.attempt, Stage.THORAX).spawn(1)[0]
-    return rng.normal(0, BREATH_HOLD_SD_MM, _MAX_DRAWN_SLICES)[:count] if count <= _MAX_DRAWN_SLICES else np.zeros(count)
+    return (
+        rng.normal(0, BREATH_HOLD_SD_MM, _MAX_DRAWN_SLICES)[:count] if count <= _MAX_DRAWN_SLICES else np.zeros(count)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +118,8 @@ class _Textures:
         fine = smooth_noise(rng, (k, n, n), (0.0, 0.8, 0.8))
         medium = upsample(smooth_noise(rng, (k, n // 2 + 1, n // 2 + 1), (0.5, 1.3, 1.3)), 2, n)
         fibre = 0.7 * smooth_noise(rng, (k, n, n), (0.0, 0.6, 3.0)) + 0.5 * medium
-        flow = upsample(smooth_noise(rng, (k, n // 4 + 1, n // 4 + 1), (0.5, 1.6, 1.6)), 4, n)
+        eddies = upsample(smooth_noise(rng, (k, n // 4 + 1, n // 4 + 1), (0.5, 1.6, 1.6)), 4, n)
+        flow = 0.7 * eddies + 0.6 * medium
         return cls(
             (0.45 * fine + 0.65 * medium, fibre, flow),
             smooth_noise(rng, (k, n, n), (0.4, 1.1 * scale, 1.1 * scale)),
@@ -166,15 +170,14 @@ def _background(
 
 def _paint_phase(
     scene: Scene,
-    subject: VirtualSubject,
-    geometry: Mapping[Phase, PhaseGeometry],
+    heart: tuple[VirtualSubject, Mapping[Phase, PhaseGeometry]],
     phase: Phase,
     frame: ImageFrame,
     shifts: NDArray[np.float64],
     textures: _Textures,
 ) -> tuple[NDArray[np.complex64], NDArray[np.uint8]]:
-    """Paint the heart of one phase over the background; return the slice-averaged signal and the mid-plane fine labels."""
-    weights = _profile_weights()
+    """Paint the heart of one phase over the background; return slice-averaged signal and mid-plane fine labels."""
+    (subject, geometry), weights = heart, _profile_weights()
     signal = np.tensordot(scene.signal, weights, ([1], [0]))
     fine = scene.labels[:, SUB_SLICES // 2].copy()
     motion = np.stack([frame.right, frame.down, frame.axis])[:, 2]
@@ -207,7 +210,9 @@ def _profile_weights() -> NDArray[np.complex64]:
     return (weights / weights.sum()).astype(np.complex64)
 
 
-def _heart_window(frame: ImageFrame, disc: tuple[float, float, float], moved: NDArray[np.float64]) -> tuple[slice, slice]:
+def _heart_window(
+    frame: ImageFrame, disc: tuple[float, float, float], moved: NDArray[np.float64]
+) -> tuple[slice, slice]:
     x, y, radius = disc
     if radius <= 0:
         return slice(0, 0), slice(0, 0)

@@ -1,4 +1,4 @@
-"""The short-axis stack: where its slices and pixels lie in the heart and in the patient, and how the heart sits in the chest."""
+"""The short-axis stack: where slices and pixels lie in heart and patient, and how the heart sits in the chest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ SLICE_COUNT: Final = (8, 14)
 """Fewest and most slices of a clinical stack."""
 _CLEARANCE_MM: Final = 2.0
 """Gap kept between pericardium and chest wall."""
-_SEATING_STEPS: Final = 6
+_SEATING_STEP_MM: Final = 2.0
+_SEATING_REACH_MM: Final = 50.0
+"""How finely and how far the heart may be moved towards the body axis to be clear of the wall."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +74,8 @@ def plan_stack(
 ) -> StackGrid:
     """Plan a stack that covers both ventricles, its offset uniform over one spacing.
 
-    With `clinical`, a basal slice more is taken in a third of the subjects, and 8 to 14 slices are kept by widening the gap or by adding
-    slices beyond the heart.
+    With `clinical`, a third of the subjects get a basal slice more, and 8 to 14 slices are kept by widening the gap or
+    by adding slices beyond the heart.
     """
     rng = numpy_stream(subject.seed, subject.index, subject.attempt, Stage.THORAX)
     phase_in, extra, centre = rng.uniform(), rng.uniform(), rng.normal(0, 4.0, 2)
@@ -162,27 +164,27 @@ class ImageFrame:
 
 
 def heart_origin(subject: VirtualSubject, end_diastole: PhaseGeometry) -> NDArray[np.float64]:
-    """Return the heart frame's origin in the patient frame: where it was placed, or further back if it would touch the chest wall."""
+    """Return the heart frame's origin in the patient frame.
+
+    It lies where it was placed, or nearer to the body axis if the heart would touch the chest wall.
+    """
     axes = np.stack(heart_axes(subject.placement))
     origin = np.asarray(subject.placement.position_mm) - axes[2] * (0.45 * subject.left.length_mm)
     outline = end_diastole.pericardium[::4, ::4]
-    level, column = np.nonzero(outline > 0)
+    level, column = np.nonzero((outline > 0) & (end_diastole.z_mm[::4, None] >= end_diastole.rv_base_mm))
     angle, radius = column * (2 * np.pi / outline.shape[1]), outline[level, column]
     local = np.stack([radius * np.cos(angle), radius * np.sin(angle), end_diastole.z_mm[::4][level]], axis=1)
     surface = local @ axes + origin
-    for _ in range(_SEATING_STEPS):
-        left, posterior, superior = surface.astype(np.float32).T
-        inside = float(chest_wall(subject.thorax, left, posterior, superior).cavity.max()) + _CLEARANCE_MM
-        if inside <= 0:
-            break
-        # Depth grows at most as fast as the posterior coordinate, so this never overshoots by much.
-        surface[:, 1] += inside
-        origin[1] += inside
-    return origin
+    inward = -origin / np.hypot(origin[0], origin[1]) * (1.0, 1.0, 0.0)
+    steps = np.arange(0.0, _SEATING_REACH_MM, _SEATING_STEP_MM)
+    left, posterior, superior = (surface + steps[:, None, None] * inward).astype(np.float32).transpose(2, 0, 1)
+    touching = chest_wall(subject.thorax, left, posterior, superior).cavity.max(axis=1) + _CLEARANCE_MM
+    free = np.flatnonzero(touching <= 0)
+    return origin + inward * steps[free[0] if len(free) else int(touching.argmin())]
 
 
 def heart_axes(placement: Placement) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return heart-frame x, y and z as unit vectors (left, posterior, superior): image right, image down, base to apex."""
+    """Return heart-frame x, y and z as unit vectors (left, posterior, superior): right, down, base to apex."""
     azimuth, elevation = placement.azimuth_rad, placement.elevation_rad
     axis = np.array([np.cos(elevation) * np.sin(azimuth), -np.cos(elevation) * np.cos(azimuth), -np.sin(elevation)])
     down = np.array([0.0, 0.0, -1.0]) + axis[2] * axis

@@ -1,7 +1,8 @@
 """Scanner styles A to D (and S3, a 3 T style): ranges that one subject's acquisition is drawn from.
 
-Styles, not claims about products: three protocol rows are published (Philips 1.5 T: doi 10.1186/s12968-015-0144-y, Siemens 3 T and
-UK Biobank cine protocols), the others are set so that images differ as multi-vendor cine images do (doi 10.1109/TMI.2021.3090082).
+Styles, not claims about products. Protocols lie around published ones (Philips 1.5 T: doi 10.1186/s12968-015-0144-y);
+filters, noise and tone are set so that images differ as multi-vendor cine images do (doi 10.1109/TMI.2021.3090082) and
+style A has the grey values, sharpness and noise of ACDC's scans.
 """
 
 from __future__ import annotations

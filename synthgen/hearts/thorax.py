@@ -1,6 +1,7 @@
-"""The body around the heart as implicit shapes: chest wall, lungs, diaphragm, abdomen, mediastinum, spine, great vessels.
+"""The body around the heart as implicit shapes: chest wall, lungs, abdomen, mediastinum, spine, great vessels.
 
-Patient frame in mm: left, posterior, superior; the body axis is superior. One pass from the outside in, later shapes cover earlier ones.
+Patient frame in mm: left, posterior, superior; the body axis is superior. One pass from the outside in, later shapes
+cover earlier ones.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def _bump(x: FloatMap, centre: float, width: float) -> FloatMap:
 
 
 class Wall(NamedTuple):
-    """Chest wall at some points: depth below the skin, thickness of fat and muscle (mm), angle from the front, bump of the breast (mm)."""
+    """Chest wall at some points, in mm: depth below the skin, thickness of fat, muscle and breast; angle from the front."""
 
     depth: FloatMap
     fat: FloatMap
@@ -91,9 +92,18 @@ def _paint_arms(scene: Scene, torso: ThoraxShape) -> None:
 
         def arm(v: Place, side: int = side, centre: float = centre) -> FloatMap:
             left = v.left - centre + side * 0.35 * np.maximum(v.superior - 40.0, 0.0)
-            return np.sqrt((left / torso.arm_scale) ** 2 + (v.posterior - torso.arm_posterior_mm) ** 2) - 45.0 + 2.0 * v.slow
+            return (
+                np.sqrt((left / torso.arm_scale) ** 2 + (v.posterior - torso.arm_posterior_mm) ** 2)
+                - 45.0
+                + 2.0 * v.slow
+            )
 
-        layers = (Layer(Fine.FAT), Layer(Fine.MUSCLE, 7.0 + 0.5 * torso.fat_mm), Layer(Fine.BONE, 35.0), Layer(Fine.MARROW, 39.0))
+        layers = (
+            Layer(Fine.FAT),
+            Layer(Fine.MUSCLE, 7.0 + 0.5 * torso.fat_mm),
+            Layer(Fine.BONE, 35.0),
+            Layer(Fine.MARROW, 39.0),
+        )
         scene.paint(arm, *layers)
 
 
@@ -106,7 +116,8 @@ def _paint_wall(scene: Scene, torso: ThoraxShape) -> None:
     )
     if torso.breast_mm > 0.0:  # gland lies in the middle of the bump and sends strands to the skin
         scene.paint(
-            lambda v: np.maximum(9.0 - v.bump + 4.0 * v.quick, np.maximum(7.0 - v.depth, v.depth - v.fat + 4.0)), Layer(Fine.GLAND, 0.0, 0.8)
+            lambda v: np.maximum(9.0 - v.bump + 4.0 * v.quick, np.maximum(7.0 - v.depth, v.depth - v.fat + 4.0)),
+            Layer(Fine.GLAND, 0.0, 0.8),
         )
     scene.paint(lambda v: v.fat - v.depth, Layer(Fine.MUSCLE))
     scene.paint(
@@ -166,13 +177,19 @@ def _paint_abdomen(scene: Scene, torso: ThoraxShape, rng: np.random.Generator) -
         loop = _inside_abdomen(ellipsoid(centre, radii), 3.5, rng.uniform(1.0, 4.0))
         scene.paint(loop, Layer(Fine.MUSCLE), Layer(contents[rng.integers(len(contents))], 2.0), grow_mm=6.0)
     for side in (1, -1):
-        kidney = ellipsoid((side * 62.0, 0.42 * torso.half_depth_mm, -128.0 - (12.0 if side < 0.0 else 0.0)), (27.0, 26.0, 52.0))
+        kidney = ellipsoid(
+            (side * 62.0, 0.42 * torso.half_depth_mm, -128.0 - (12.0 if side < 0.0 else 0.0)), (27.0, 26.0, 52.0)
+        )
         layers = (Layer(Fine.VISCERAL_FAT, -8.0), Layer(Fine.KIDNEY), Layer(Fine.VISCERAL_FAT, 15.0, 0.7))
         scene.paint(_inside_abdomen(kidney, 4.0, 0.8), *layers)
     spleen = ellipsoid((100.0, 0.42 * torso.half_depth_mm, -72.0), (38.0, 42.0, 50.0))
     scene.paint(_inside_abdomen(spleen, 3.0, 1.5), Layer(Fine.SPLEEN))
     _paint_stomach(scene, torso)
-    lobes = (ellipsoid((-62.0, 0.0, -88.0), (108.0, 98.0, 92.0)), ellipsoid((18.0, -42.0, -72.0), (78.0, 48.0, 46.0)), ellipsoid((-20.0, -20.0, -75.0), (60.0, 60.0, 50.0)))
+    lobes = (
+        ellipsoid((-62.0, 0.0, -88.0), (108.0, 98.0, 92.0)),
+        ellipsoid((18.0, -42.0, -72.0), (78.0, 48.0, 46.0)),
+        ellipsoid((-20.0, -20.0, -75.0), (60.0, 60.0, 50.0)),
+    )
 
     def liver(v: Place) -> FloatMap:
         right, left, middle = (lobe(v) for lobe in lobes)
@@ -194,7 +211,11 @@ def _paint_mediastinum(scene: Scene, torso: ThoraxShape) -> None:
     depth = torso.half_depth_mm
 
     def fat(v: Place) -> FloatMap:
-        half = 0.8 + torso.anterior_mediastinum_mm * _bump(v.posterior, -0.84 * depth, 12.0) + 22.0 * _bump(v.posterior, 0.30 * depth, 26.0)
+        half = (
+            0.8
+            + torso.anterior_mediastinum_mm * _bump(v.posterior, -0.84 * depth, 12.0)
+            + 22.0 * _bump(v.posterior, 0.30 * depth, 26.0)
+        )
         half = half + 20.0 * np.clip((v.superior - 30.0) / 40.0, 0.0, 1.0) * _bump(v.posterior, -10.0, 45.0)
         sheet = np.abs(v.left - 2.0 - 0.10 * np.maximum(-v.posterior, 0.0)) - half - 1.6 * v.slow
         return np.maximum(np.maximum(sheet, v.above), v.cavity + 0.5)
@@ -211,7 +232,10 @@ def _paint_mediastinum(scene: Scene, torso: ThoraxShape) -> None:
     for centre, radii in trunks:
         trunk = ellipsoid(centre, radii)
         scene.paint(
-            lambda v, trunk=trunk: np.maximum(trunk(v), v.above), Layer(Fine.FAT, -2.5, 0.6), Layer(Fine.MUSCLE, -0.6), Layer(Fine.VESSEL, 0.2)
+            lambda v, trunk=trunk: np.maximum(trunk(v), v.above),
+            Layer(Fine.FAT, -2.5, 0.6),
+            Layer(Fine.MUSCLE, -0.6),
+            Layer(Fine.VESSEL, 0.2),
         )
 
 
@@ -220,7 +244,9 @@ def _paint_spine(scene: Scene, torso: ThoraxShape) -> None:
 
     def cylinder(left: float, posterior: float, half_width: float, half_depth: float) -> Distance:
         scale = min(half_width, half_depth)
-        return lambda v: (np.sqrt(((v.left - left) / half_width) ** 2 + ((v.posterior - posterior) / half_depth) ** 2) - 1.0) * scale
+        return lambda v: (
+            (np.sqrt(((v.left - left) / half_width) ** 2 + ((v.posterior - posterior) / half_depth) ** 2) - 1.0) * scale
+        )
 
     def from_disc(v: Place) -> FloatMap:
         return np.abs(v.superior % VERTEBRA_PERIOD_MM - VERTEBRA_PERIOD_MM / 2.0)
@@ -232,7 +258,9 @@ def _paint_spine(scene: Scene, torso: ThoraxShape) -> None:
         scene.paint(lambda v, erector=erector: np.maximum(erector(v), v.fat - v.depth + 1.0), Layer(Fine.MUSCLE))
 
     def spinous(v: Place) -> FloatMap:
-        return np.maximum(np.maximum(np.abs(v.left) - 4.0, np.abs(v.posterior - (front + 38.0)) - 16.0), from_disc(v) - 8.0)
+        return np.maximum(
+            np.maximum(np.abs(v.left) - 4.0, np.abs(v.posterior - (front + 38.0)) - 16.0), from_disc(v) - 8.0
+        )
 
     scene.paint(spinous, Layer(Fine.BONE, 0.0, 0.8), Layer(Fine.MARROW, 1.5))
     scene.paint(body, Layer(Fine.BONE), Layer(Fine.MARROW, 1.3))

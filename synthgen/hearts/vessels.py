@@ -55,13 +55,43 @@ class Tree:
 
 
 TREES: Final = (
-    Tree(organ=Fine.LUNG, count=420, root=(42.0, 18.0, 28.0), spread=(40.0, 42.0, 56.0), decay=46.0, radius=3.4, length=(10.0, 36.0),
-         wander=0.5, opacity=0.95, labelled=True),
-    Tree(organ=Fine.LUNG, count=200, root=(-42.0, 18.0, 28.0), spread=(40.0, 42.0, 56.0), decay=46.0, radius=3.4, length=(10.0, 36.0),
-         wander=0.5, opacity=0.95, labelled=True),
-    Tree(organ=Fine.LIVER, count=60, root=(-42.0, 5.0, -62.0), spread=(36.0, 34.0, 26.0), decay=60.0, radius=5.0, length=(30.0, 80.0),
-         wander=0.25, opacity=0.65, labelled=False),
-)  # fmt: skip
+    Tree(
+        organ=Fine.LUNG,
+        count=420,
+        root=(42.0, 18.0, 28.0),
+        spread=(40.0, 42.0, 56.0),
+        decay=46.0,
+        radius=3.4,
+        length=(10.0, 36.0),
+        wander=0.5,
+        opacity=0.95,
+        labelled=True,
+    ),
+    Tree(
+        organ=Fine.LUNG,
+        count=200,
+        root=(-42.0, 18.0, 28.0),
+        spread=(40.0, 42.0, 56.0),
+        decay=46.0,
+        radius=3.4,
+        length=(10.0, 36.0),
+        wander=0.5,
+        opacity=0.95,
+        labelled=True,
+    ),
+    Tree(
+        organ=Fine.LIVER,
+        count=60,
+        root=(-42.0, 5.0, -62.0),
+        spread=(36.0, 34.0, 26.0),
+        decay=60.0,
+        radius=5.0,
+        length=(30.0, 80.0),
+        wander=0.25,
+        opacity=0.65,
+        labelled=False,
+    ),
+)
 """Left lung, right lung, liver."""
 
 

@@ -32,8 +32,8 @@ class VirtualHearts:
     seed
         Root seed, at least 0.
     pathologies, vendors
-        Classes and styles to go through in turn: subject `i` has pathology `i mod n`, and every run of `n` subjects shares a vendor, so
-        that all pairs occur equally often. None means all.
+        Classes and styles to go through in turn: subject `i` has pathology `i mod n`, and every run of `n` subjects
+        shares a vendor, so that all pairs occur equally often. None means all.
     pixels
         Rows and columns of the field of view, centred on the heart; at least 64.
     spacing_mm
@@ -51,6 +51,7 @@ class VirtualHearts:
     licence = "Apache-2.0"
     citation = "Simulated by synthgen; no patient data"
     label_scheme: LabelScheme = "tissue"
+    of_patients = False
 
     def __init__(
         self,
@@ -72,6 +73,11 @@ class VirtualHearts:
         _require(bool(self.pathologies), "pathologies", "at least one", "none")
         _require(bool(self.vendors), "vendors", "at least one", "none")
         self.count, self.seed, self.pixels, self.spacing_mm, self.artefacts = count, seed, pixels, spacing_mm, artefacts
+
+    def fingerprint(self) -> str:
+        """Return everything that decides what the cohort holds; the size last, since it moves no subject."""
+        parts = (*self.pathologies, *self.vendors, f"seed {self.seed}", f"{self.pixels} px", f"{self.spacing_mm} mm")
+        return f"virtual hearts: {' '.join(parts)}, artefacts {self.artefacts}, {self.count} subjects"
 
     def __len__(self) -> int:
         """Return the number of subjects."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from synthgen.errors import InputError
 from synthgen.hearts.scanner import acquire, coil_map, coil_positions, kspace_filter, off_resonance_map
 from synthgen.hearts.styles import STYLES, ScannerStyle, draw_style
@@ -15,8 +16,8 @@ PIXEL_MM = 1.5
 
 def plain_style(**changes: float) -> ScannerStyle:
     """Return a style that keeps every frequency and filters nothing."""
-    neutral = {"read_mm": PIXEL_MM, "phase_mm": PIXEL_MM, "window": 0.0, "blur_px": 0.0, "unsharp": 0.0, "blood_snr": 40.0,
-               "bias_exponent": 1.0, "ghost": 0.0, "gamma": 1.0, "gain": 1.0}  # fmt: skip
+    neutral = {"read_mm": PIXEL_MM, "phase_mm": PIXEL_MM, "window": 0.0, "blur_px": 0.0, "unsharp": 0.0,
+               "blood_snr": 40.0, "bias_exponent": 1.0, "ghost": 0.0, "gamma": 1.0, "gain": 1.0}  # fmt: skip
     return replace(draw_style("A", np.random.default_rng(0)), **{**neutral, **changes})
 
 
@@ -51,7 +52,7 @@ def test_noise_has_the_requested_ratio() -> None:
 
 
 def test_air_is_rician() -> None:
-    """Where there is no signal the magnitude is Rayleigh: mean sqrt(pi/2) sigma, standard deviation sqrt(2 - pi/2) sigma."""
+    """Where there is no signal the magnitude is Rayleigh: mean sqrt(pi/2) sigma, deviation sqrt(2 - pi/2) sigma."""
     image = acquire(np.zeros((4, 128, 128), np.complex64), plain_style(), PIXEL_MM, np.random.default_rng(2))
     assert image.mean() == pytest.approx(np.sqrt(np.pi / 2) / 40, rel=0.02)
     assert image.std() == pytest.approx(np.sqrt(2 - np.pi / 2) / 40, rel=0.03)
@@ -102,7 +103,10 @@ def test_off_resonance_has_the_style_s_size() -> None:
     """The smooth part of the B0 map has about the standard deviation of the style, and 3 T has more than 1.5 T."""
     sizes = {}
     for name in ("A", "S3"):
-        maps = [off_resonance_map(np.random.default_rng(i), draw_style(name, np.random.default_rng(i)), 8, 144, 1.5) for i in range(8)]
+        maps = [
+            off_resonance_map(np.random.default_rng(i), draw_style(name, np.random.default_rng(i)), 8, 144, 1.5)
+            for i in range(8)
+        ]
         sizes[name] = float(np.mean([m.std() for m in maps]))
     assert 8 < sizes["A"] < 40 < 2 * sizes["S3"]
     assert sizes["S3"] > sizes["A"]

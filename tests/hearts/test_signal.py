@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from synthgen.hearts.signal import (
     BANDS,
     CODES,
@@ -68,12 +69,12 @@ def test_fat_is_in_opposite_phase() -> None:
 
 
 def test_blood_is_brighter_than_muscle() -> None:
-    """Relative to LV blood: myocardium 0.2 to 0.5, RV blood 0.85 to 1, lung and cortical bone below 0.2, for every field strength."""
+    """Relative to LV blood: myocardium 0.2 to 0.5, RV blood 0.65 to 1, lung and bone below 0.2, at each field."""
     for field, flip in ((1.5, 60.0), (3.0, 42.0)):
         s = np.abs(on_resonance_signals(Sequence(tr_ms=3.2, te_ms=1.5, flip_deg=flip, field_tesla=field)))
         assert s[Fine.LV_BLOOD] == pytest.approx(1.0)
         assert 0.2 < s[Fine.MYOCARDIUM] < 0.5
-        assert 0.85 < s[Fine.RV_BLOOD] < 1.0
+        assert 0.65 < s[Fine.RV_BLOOD] < 1.0
         assert s[Fine.LUNG] < 0.2
         assert s[Fine.BONE] < 0.2
         assert s[Fine.AIR] == 0.0
