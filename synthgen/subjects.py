@@ -63,7 +63,8 @@ class SourceSubject:
 class SourceCohort(Protocol):
     """A readable cohort. Configuration happens in the constructor; reading happens in `__getitem__`, lazily.
 
-    Responsible for: a stable order, unique ids, labels in the codes of `Tissue`, geometry checked.
+    Responsible for: a stable order, unique ids, labels in the codes of `Tissue`, geometry checked. `of_patients` tells
+    whether ids and voxels are somebody's, so that what is stored of them is kept to what is needed.
     Not responsible for: resampling, cropping, normalising (`cohorts.preprocess`).
     """
 
@@ -71,6 +72,11 @@ class SourceCohort(Protocol):
     licence: str
     citation: str
     label_scheme: LabelScheme
+    of_patients: bool
+
+    def fingerprint(self) -> str:
+        """Return a text that changes when the cohort does: what a fit compares to know whether it can go on."""
+        ...
 
     def __len__(self) -> int:
         """Return the number of subjects."""

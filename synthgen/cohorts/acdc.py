@@ -12,6 +12,7 @@ from pathlib import Path
 
 from synthgen.cohorts.assembly import Loaded, Person, assemble, parse_body, staged_folder
 from synthgen.cohorts.conventions import ACDC_CODES, from_tissue
+from synthgen.cohorts.fingerprint import fingerprint
 from synthgen.cohorts.nifti import Kind, read_volume, write_volume
 from synthgen.errors import InputError
 from synthgen.labels import Pathology, Phase, Vendor
@@ -36,7 +37,7 @@ class Acdc(SourceCohort):
 
     Attributes
     ----------
-    pathologies
+    subject_pathologies
         The class of each subject, in the order of the cohort.
 
     Raises
@@ -47,6 +48,7 @@ class Acdc(SourceCohort):
 
     name = "ACDC"
     licence = "CC BY-NC-SA 4.0"
+    of_patients = True
     citation = (
         "O. Bernard et al., Deep Learning Techniques for Automatic MRI Cardiac Multi-structures Segmentation and "
         "Diagnosis: Is the Problem Solved?, IEEE TMI 37(11):2514-2525, 2018, doi 10.1109/TMI.2018.2837502"
@@ -54,6 +56,7 @@ class Acdc(SourceCohort):
     label_scheme: LabelScheme = "heart"
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         roots = [folder / name for name in _FOLDERS]
         found = ([p for p in sorted(r.glob("patient*")) if _PATIENT.fullmatch(p.name)] for r in roots if r.is_dir())
         self._folders = next((patients for patients in found if patients), [])
@@ -61,7 +64,12 @@ class Acdc(SourceCohort):
             got = "no such folder inside" if folder.is_dir() else "no such folder"
             raise InputError(folder, expected="ACDC's patient001, patient002 and so on", got=got)
         self._info = [_read_info(patient / "Info.cfg") for patient in self._folders]
-        self.pathologies = [_parse_group(f / "Info.cfg", i) for f, i in zip(self._folders, self._info, strict=True)]
+        entries = zip(self._folders, self._info, strict=True)
+        self.subject_pathologies = [_parse_group(patient / "Info.cfg", info) for patient, info in entries]
+
+    def fingerprint(self) -> str:
+        """Return a digest of the names and sizes of the files that are read."""
+        return fingerprint(self._folder)
 
     def __len__(self) -> int:
         """Return the number of patients."""
@@ -84,7 +92,7 @@ class Acdc(SourceCohort):
         size = parse_body(config, info.get("Height", ""), info.get("Weight", ""))
         person = Person(
             subject_id=patient.name,
-            pathology=self.pathologies[index],
+            pathology=self.subject_pathologies[index],
             vendor=Vendor.A,
             body=Body(height_cm=size[0], weight_kg=size[1]) if size else None,
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from synthgen.cohorts.assembly import Loaded, Person, assemble, parse_body, staged_folder
 from synthgen.cohorts.conventions import MNMS_CODES, from_tissue
+from synthgen.cohorts.fingerprint import fingerprint
 from synthgen.cohorts.nifti import Kind, read_frames, read_volume, write_frames
 from synthgen.errors import InputError
 from synthgen.labels import Pathology, Phase, Sex, Vendor
@@ -45,7 +46,7 @@ class Mnms(SourceCohort):
 
     Attributes
     ----------
-    pathologies, vendors
+    subject_pathologies, subject_vendors
         Of each subject, in the order of the cohort.
     skipped
         How many rows were left out, by reason.
@@ -58,6 +59,7 @@ class Mnms(SourceCohort):
 
     name = "M&Ms"
     licence = "terms of the M&Ms challenge (www.ub.edu/mnms)"
+    of_patients = True
     citation = (
         "V. M. Campello et al., Multi-Centre, Multi-Vendor and Multi-Disease Cardiac Segmentation: The M&Ms Challenge, "
         "IEEE TMI 40(12):3543-3554, 2021, doi 10.1109/TMI.2021.3090082"
@@ -65,6 +67,7 @@ class Mnms(SourceCohort):
     label_scheme: LabelScheme = "heart"
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._table = _find_table(folder)
         self.skipped: Counter[str] = Counter()
         self._subjects: list[tuple[Row, Path]] = []
@@ -83,8 +86,13 @@ class Mnms(SourceCohort):
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.skipped.items()))
             expected = "at least one labelled subject of a known class"
             raise InputError(self._table, expected=expected, got=reasons or "an empty table")
-        self.pathologies = [Pathology.parse(row[_PATHOLOGY], subject=str(self._table)) for row, _ in self._subjects]
-        self.vendors = [Vendor.parse(row[_VENDOR], subject=f"{self._table}, {row[_CODE]}") for row, _ in self._subjects]
+        rows = [row for row, _ in self._subjects]
+        self.subject_pathologies = [Pathology[row[_PATHOLOGY].upper()] for row in rows]
+        self.subject_vendors = [Vendor.parse(row[_VENDOR], subject=f"{self._table}, {row[_CODE]}") for row in rows]
+
+    def fingerprint(self) -> str:
+        """Return a digest of the names and sizes of the files that are read."""
+        return fingerprint(self._folder)
 
     def __len__(self) -> int:
         """Return the number of usable subjects."""
@@ -102,8 +110,8 @@ class Mnms(SourceCohort):
         frames = {phase: self._parse_frame(row, phase) for phase in Phase}
         person = Person(
             subject_id=row[_CODE],
-            pathology=self.pathologies[index],
-            vendor=self.vendors[index],
+            pathology=self.subject_pathologies[index],
+            vendor=self.subject_vendors[index],
             body=_parse_person(self._table, row),
         )
         images = _load(place, row[_CODE], "", "image", frames)

@@ -212,7 +212,7 @@ def _parse_shape(path: Path, dim: list[int]) -> tuple[int, int, int, int]:
 def _parse_dtype(path: Path, raw: nibabel.Nifti1Header) -> np.dtype:
     try:
         dtype = raw.get_data_dtype()
-    except HeaderDataError as error:
+    except (HeaderDataError, KeyError) as error:
         raise InputError(path, expected="a known voxel type", got=f"code {int(raw['datatype'])}") from error
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise InputError(path, expected="integer or real voxels", got=f"{dtype.name}")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from synthgen.cohorts.assembly import Loaded, Person, assemble, parse_body
 from synthgen.cohorts.conventions import MNMS_CODES
+from synthgen.cohorts.fingerprint import fingerprint
 from synthgen.cohorts.nifti import Kind, read_volume
 from synthgen.errors import InputError
 from synthgen.labels import Pathology, Phase, Sex, Vendor
@@ -49,7 +50,7 @@ class NiftiFolder(SourceCohort):
 
     Attributes
     ----------
-    pathologies, vendors
+    subject_pathologies, subject_vendors
         Of each subject, in the order of the table.
 
     Raises
@@ -59,6 +60,7 @@ class NiftiFolder(SourceCohort):
     """
 
     licence = "not stated"
+    of_patients = True
     citation = ""
 
     def __init__(self, folder: Path, *, label_scheme: LabelScheme = "heart") -> None:
@@ -67,8 +69,12 @@ class NiftiFolder(SourceCohort):
         self._folder = folder
         self._table = folder / TABLE
         self._rows = _read_table(self._table)
-        self.pathologies = [Pathology.parse(row["pathology"], subject=self._where(row)) for row in self._rows]
-        self.vendors = [Vendor.parse(row["vendor"], subject=self._where(row)) for row in self._rows]
+        self.subject_pathologies = [Pathology.parse(row["pathology"], subject=self._where(row)) for row in self._rows]
+        self.subject_vendors = [Vendor.parse(row["vendor"], subject=self._where(row)) for row in self._rows]
+
+    def fingerprint(self) -> str:
+        """Return a digest of the names and sizes of the files that are read."""
+        return fingerprint(self._folder)
 
     def __len__(self) -> int:
         """Return the number of rows of the table."""
@@ -85,8 +91,8 @@ class NiftiFolder(SourceCohort):
         row = self._rows[index]
         person = Person(
             subject_id=row["subject_id"],
-            pathology=self.pathologies[index],
-            vendor=self.vendors[index],
+            pathology=self.subject_pathologies[index],
+            vendor=self.subject_vendors[index],
             body=self._parse_body(row),
         )
         convention = MNMS_CODES if self.label_scheme == "heart" else None
