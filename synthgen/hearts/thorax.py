@@ -41,7 +41,7 @@ def _bump(x: FloatMap, centre: float, width: float) -> FloatMap:
 
 
 class Wall(NamedTuple):
-    """Chest wall at some points, in mm: depth below the skin, thickness of fat, muscle and breast; angle from the front."""
+    """Chest wall at some points: depth below the skin, fat, muscle and breast in mm; angle from the front in rad."""
 
     depth: FloatMap
     fat: FloatMap
