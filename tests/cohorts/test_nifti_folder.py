@@ -1,0 +1,124 @@
+"""A folder of NIfTI files with a table."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from synthgen.cohorts.nifti import write_volume
+from synthgen.cohorts.nifti_folder import TABLE, NiftiFolder
+from synthgen.errors import InputError
+from synthgen.labels import Pathology, Phase, Sex, Vendor
+from synthgen.subjects import SourceCohort
+
+
+def save(folder, subject):
+    """Write the volumes of a subject and return its row of the table."""
+    row = {
+        "subject_id": subject.subject_id,
+        "pathology": subject.pathology.value,
+        "vendor": subject.vendor.value,
+        "height_cm": "172",
+        "weight_kg": "71.5",
+        "sex": "F",
+    }
+    for phase in Phase:
+        for kind, volumes in (("image", subject.images), ("label", subject.labels)):
+            name = f"volumes/{subject.subject_id}_{phase}_{kind}.nii.gz"
+            write_volume(folder / name, volumes[phase])
+            row[f"{phase.lower()}_{kind}"] = name
+    return row
+
+
+def tabulate(folder, rows, encoding="utf-8"):
+    with (folder / TABLE).open("w", encoding=encoding, newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows(rows)
+
+
+@pytest.fixture
+def rows(tmp_path, subject):
+    """Two subjects on disk and their rows."""
+    (tmp_path / "volumes").mkdir()
+    made = [subject("one", Pathology.DCM, vendor=Vendor.D, size=64), subject("two.b", Pathology.HCM, size=64, slices=9)]
+    rows = [save(tmp_path, s) for s in made]
+    tabulate(tmp_path, rows)
+    return rows
+
+
+def test_a_folder_reads_back(tmp_path, rows, subject):
+    """Ids, class, vendor, body and labels are those of the table and the files."""
+    read = NiftiFolder(tmp_path)
+    assert isinstance(read, SourceCohort)
+    assert (len(read), read.label_scheme, read.name) == (2, "heart", tmp_path.name)
+    got = read[0]
+    assert (got.subject_id, got.pathology, got.vendor, got.body.sex) == ("one", Pathology.DCM, Vendor.D, Sex.F)
+    np.testing.assert_array_equal(got.labels[Phase.ES].voxels, subject(size=64).labels[Phase.ES].voxels)
+
+
+def test_tissue_labels_need_the_tissue_scheme(tmp_path, rows, subject):
+    """A label above 3 is refused under `heart` and kept under `tissue`."""
+    heart = subject("one", size=64)
+    label = heart.labels[Phase.ED]
+    dressed = np.where(label.voxels == 0, 6, label.voxels).astype(np.uint8)
+    write_volume(tmp_path / rows[0]["ed_label"], label.with_voxels(dressed))
+    with pytest.raises(InputError, match=r"one_ED_label.*6"):
+        NiftiFolder(tmp_path)[0]
+    tissue = NiftiFolder(tmp_path, label_scheme="tissue")
+    assert tissue.label_scheme == "tissue"
+    np.testing.assert_array_equal(tissue[0].labels[Phase.ED].voxels, dressed)
+
+
+@pytest.mark.parametrize("scheme", ["heart", "tissue"])
+def test_the_order_of_acdc_is_recognised(tmp_path, rows, subject, scheme):
+    """Labels in ACDC's order are refused under either scheme, and the message says whose they look like."""
+    label = subject("one", size=64).labels[Phase.ED]
+    write_volume(tmp_path / rows[0]["ed_label"], label.with_voxels(np.array([0, 3, 2, 1], np.uint8)[label.voxels]))
+    with pytest.raises(InputError, match="as in ACDC"):
+        NiftiFolder(tmp_path, label_scheme=scheme)[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"pathology": "RV"}, "one of NOR, MINF, DCM, HCM, ARV"),
+        ({"vendor": "Siemens"}, "one of A, B, C, D"),
+        ({"sex": "x"}, "one of F, M"),
+        ({"height_cm": "tall"}, "height"),
+        ({"subject_id": "../one"}, "ids of letters"),
+        ({"subject_id": "two.b"}, "two.b more than once"),
+        ({"ed_image": "../outside.nii.gz"}, "inside the folder"),
+        ({"ed_image": "/etc/hostname"}, "inside the folder"),
+        ({"ed_image": "volumes/none.nii.gz"}, r"none\.nii\.gz"),
+        ({"es_label": "volumes/two.b_ES_label.nii.gz"}, "shape"),
+    ],
+)
+def test_a_wrong_cell_is_named(tmp_path, rows, change, match):
+    """A cell outside its vocabulary, a path outside the folder and a file that is missing or another's are refused."""
+    tabulate(tmp_path, [rows[0] | change, rows[1]])
+    with pytest.raises(InputError, match=match):
+        NiftiFolder(tmp_path)[0]
+
+
+def test_empty_body_cells_mean_unknown(tmp_path, rows):
+    """Empty height, weight and sex give a subject without body; a byte order mark is no obstacle."""
+    tabulate(tmp_path, [rows[0] | {"height_cm": "", "sex": ""}, rows[1]], "utf-8-sig")
+    assert NiftiFolder(tmp_path)[0].body is None
+
+
+def test_a_wrong_table_is_named(tmp_path, rows):
+    """No table, no rows, a missing column and another encoding are one InputError each."""
+    table = tmp_path / TABLE
+    tabulate(tmp_path, [{k: v for k, v in row.items() if k != "vendor"} for row in rows])
+    with pytest.raises(InputError, match="no column vendor"):
+        NiftiFolder(tmp_path)
+    table.write_text(",".join(rows[0]))
+    with pytest.raises(InputError, match="at least one subject"):
+        NiftiFolder(tmp_path)
+    table.write_bytes(b"subject_id\n\xff\n")
+    with pytest.raises(InputError, match="UTF-8"):
+        NiftiFolder(tmp_path)
+    table.unlink()
+    with pytest.raises(InputError, match=r"subjects\.csv"):
+        NiftiFolder(tmp_path)
