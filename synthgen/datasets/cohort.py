@@ -208,7 +208,7 @@ class SyntheticCohort(tio.SubjectsDataset):
 
 
 def open_dataset(
-    path: Path | str, *, phases: PhaseLayout = "each", transform: Transform | None = None
+    path: Path | str, *, phases: PhaseLayout | str = "each", transform: Transform | None = None
 ) -> SyntheticCohort:
     """Open a published dataset. Reads the manifest and no pixel.
 

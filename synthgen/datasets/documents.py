@@ -8,10 +8,10 @@ import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path, PurePath
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from synthgen.datasets.files import read_bytes
 from synthgen.errors import DamageError, InputError
@@ -25,7 +25,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
 
-def plain(value: object) -> JsonValue:
+def plain(value: object) -> object:
     """Return `value` as plain JSON.
 
     Numpy numbers and arrays, enums, paths, models and tuples are converted; NaN and infinity become None.
@@ -50,7 +50,7 @@ def plain(value: object) -> JsonValue:
     return _scalar(value)
 
 
-def _scalar(value: object) -> JsonValue:
+def _scalar(value: object) -> object:
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):
@@ -62,7 +62,7 @@ def _scalar(value: object) -> JsonValue:
     raise InputError("record", expected="values with a JSON form", got=f"a {type(value).__name__}")
 
 
-def plain_object(mapping: Mapping[str, object]) -> dict[str, JsonValue]:
+def plain_object(mapping: Mapping[str, object]) -> dict[str, Any]:
     """Return a mapping as a plain JSON object; raises as `plain`."""
     return {str(key): plain(value) for key, value in mapping.items()}
 

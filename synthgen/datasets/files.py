@@ -68,13 +68,16 @@ def read_bytes(root: Path, relative: str, limit: int) -> bytes:
         raise DamageError(f"{where}: missing.") from None
     except OSError as error:
         raise DamageError(f"{where}: cannot be opened ({error.strerror}).") from error
-    with os.fdopen(handle, "rb") as stream:
+    try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise DamageError(f"{where}: is no plain file.")
         if found.st_size > limit:
             raise DamageError(f"{where}: {found.st_size} bytes, at most {limit} expected.")
-        return stream.read(limit + 1)
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            return stream.read(limit + 1)
+    finally:
+        os.close(handle)
 
 
 def sha256_file(path: Path) -> str:

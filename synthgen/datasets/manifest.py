@@ -9,7 +9,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -182,11 +182,11 @@ def label_table() -> LabelTable:
 
 
 def make_manifest(
-    plan: Mapping[str, JsonValue],
+    plan: Mapping[str, Any],
     recipe: str,
     records: Sequence[tuple[SubjectRecord, FileEntry]],
     files: Sequence[FileEntry],
-    extra: Mapping[str, JsonValue],
+    extra: Mapping[str, Any],
 ) -> Manifest:
     """Return the manifest of a finished dataset.
 
@@ -257,7 +257,3 @@ def load_manifest(folder: Path) -> Manifest:
     for subject in manifest.subjects:
         subject.refuse_oversized()
     return manifest
-
-
-SCHEMAS: tuple[type[Document], ...] = (Manifest, SubjectRecord, Plan)
-"""Every model that is a file of a dataset."""

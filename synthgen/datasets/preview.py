@@ -66,7 +66,7 @@ def save_sheet(subjects: Sequence[SyntheticSubject], path: Path | str, *, rows: 
 def png_bytes(sheet: Image.Image) -> bytes:
     """Return the PNG file of a sheet; the same picture gives the same bytes."""
     stream = io.BytesIO()
-    sheet.save(stream, format="PNG")
+    sheet.save(stream, format="PNG", compress_level=4)
     return stream.getvalue()
 
 

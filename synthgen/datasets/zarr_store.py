@@ -1,7 +1,7 @@
 """Zarr v3 with OME-Zarr 0.5 metadata: one group per subject, one chunk per phase, checksummed.
 
-Chunks and metadata are written and read directly: zarr-python costs 0.3 to 0.45 ms per chunk in thread hops, and reads a
-missing chunk file as zeros. What is written is plain Zarr v3; the tests read it back through zarr-python.
+Chunks and metadata are written and read directly: zarr-python costs 0.3 to 0.45 ms per chunk in thread hops, and reads
+a missing chunk file as zeros there. What is written is plain Zarr v3; the tests read it back through zarr-python.
 
 References: Zarr v3 (https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html), OME-Zarr 0.5
 (https://ngff.openmicroscopy.org/0.5/), Blosc frame (https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst).
@@ -55,8 +55,8 @@ def quantise(images: Mapping[Phase, NDArray]) -> tuple[dict[Phase, NDArray[np.in
     InputError
         If an image has a value that is not finite or cannot be told from others in float32.
     """
-    low = min(float(image.min()) for image in images.values())
-    high = max(float(image.max()) for image in images.values())
+    low = float(np.min([image.min() for image in images.values()]))
+    high = float(np.max([image.max() for image in images.values()]))
     if not (np.isfinite(low) and np.isfinite(high) and max(abs(low), abs(high)) < np.finfo(np.float32).max / 4):
         raise InputError("image", expected="finite float32 intensities", got=f"values from {low} to {high}")
     # float32, because that is what a NIfTI header and every reader compute with

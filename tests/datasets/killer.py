@@ -1,0 +1,131 @@
+"""Write a dataset in child processes that are killed; started by test_writer.py, reports JSON on standard output.
+
+Arguments: folder, mode. `exhaustive` kills before every single file operation; `timed` kills at ten arbitrary moments.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from synthgen.datasets.verify import verify
+from synthgen.datasets.writer import DatasetWriter
+
+_spec = importlib.util.spec_from_file_location("phantoms", Path(__file__).with_name("phantoms.py"))
+_phantoms = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_phantoms)
+
+EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.scandir", "os.truncate"}
+
+
+class Bomb:
+    """Kills this process at the n-th file operation below a folder; without n it only counts."""
+
+    def __init__(self, folder: Path, moment: int | None) -> None:
+        self.count = 0
+        self._folder = str(folder)
+        self._moment = moment
+        self.armed = True
+        sys.addaudithook(self._hook)
+
+    def _hook(self, event: str, arguments: tuple) -> None:
+        if self.armed and event in EVENTS and self._folder in str(arguments[0]):
+            if self.count == self._moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+                threading.Event().wait()
+            self.count += 1
+
+
+def write(out: Path, subjects: list, rows: int, threads: int = 1) -> None:
+    """Write or resume the dataset."""
+    with DatasetWriter.open(out, plan={"seed": 7}, subject_ids=[s.subject_id for s in subjects]) as writer:
+        todo = [s for s in subjects if s.subject_id not in writer.done]
+        workers = [
+            threading.Thread(target=lambda k=k: [writer.add(s) for s in todo[k::threads]]) for k in range(threads)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        writer.finish(preview_rows=rows)
+
+
+def child(work) -> int:
+    """Run `work` in a fork and return its wait status."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitpid(pid, 0)[1]
+
+
+def state(out: Path) -> list[str]:
+    """Return what is wrong after a kill: a published dataset must be whole."""
+    return [damage.what for damage in verify(out)] if out.exists() else []
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """Return every file of a dataset with its bytes."""
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+def exhaustive(folder: Path) -> dict:
+    """Kill before each file operation in turn, then resume; every result must equal the uninterrupted one."""
+    subjects = [_phantoms.make_phantom(number, (1, 8, 8)) for number in range(2)]
+    write(folder / "whole", subjects, 0)
+    whole = contents(folder / "whole")
+    faults, kills = [], 0
+    for moment in range(10_000):
+        out = folder / f"k{moment}" / "cohort"
+        out.parent.mkdir()
+        status = child(lambda out=out, moment=moment: (Bomb(out.parent, moment), write(out, subjects, 0)))
+        kills += os.WIFSIGNALED(status)
+        faults += state(out)
+        if not out.exists() and child(lambda out=out: write(out, subjects, 0)) != 0:
+            faults.append(f"moment {moment}: resume failed")
+        if not out.exists() or contents(out) != whole:
+            faults.append(f"moment {moment}: differs from the uninterrupted dataset")
+        if not os.WIFSIGNALED(status):
+            break
+    return {"kills": kills, "faults": faults}
+
+
+def timed(folder: Path) -> dict:
+    """Kill ten times at arbitrary moments, four threads writing, resuming the same dataset each time."""
+    rng = np.random.default_rng(0)
+    subjects = [_phantoms.make_phantom(number, (2, 32, 32)) for number in range(40)]
+    write(folder / "whole", subjects, 1, threads=4)
+    out, faults, kills = folder / "killed" / "cohort", [], 0
+    for _ in range(10):
+        pid = os.fork()
+        if pid == 0:
+            write(out, subjects, 1, threads=4)
+            os._exit(0)
+        time.sleep(float(rng.uniform(0.002, 0.03)))
+        os.kill(pid, signal.SIGKILL)
+        kills += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+        faults += state(out)
+    if not out.exists():
+        write(out, subjects, 1, threads=4)
+    if contents(out) != contents(folder / "whole"):
+        faults.append("differs from the uninterrupted dataset")
+    return {"kills": kills, "faults": faults}
+
+
+if __name__ == "__main__":
+    # a killed process loses nothing that the kernel has; syncing the disk of a busy machine is most of the time here
+    os.sync = os.fsync = lambda *_: None
+    result = {"exhaustive": exhaustive, "timed": timed}[sys.argv[2]](Path(sys.argv[1]))
+    sys.stdout.write(json.dumps(result))

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from synthgen.datasets.lock import FolderLock
+from synthgen.errors import InputError
+
+HOLD = "import sys, pathlib, time; from synthgen.datasets.lock import FolderLock\n"
+HOLD += "lock = FolderLock(pathlib.Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+
+
+def test_one_holder_at_a_time(tmp_path):
+    """A second lock of the same folder is refused and told who holds it; after release it is free, and no file stays."""
+    with FolderLock(tmp_path / "cohort"):
+        with pytest.raises(InputError, match=f"process {os.getpid()} "):
+            FolderLock(tmp_path / "cohort")
+        FolderLock(tmp_path / "other").release()
+    lock = FolderLock(tmp_path / "cohort")
+    lock.release()
+    lock.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_holder_holds_nothing(tmp_path, child_environment):
+    """Another process's lock is respected while it lives and gone when it is killed, though its file stays."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "cohort")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=child_environment) as process:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=f"process {process.pid} "):
+            FolderLock(tmp_path / "cohort")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert (tmp_path / ".cohort.lock").exists()
+    FolderLock(tmp_path / "cohort").release()
