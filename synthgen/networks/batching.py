@@ -25,7 +25,7 @@ def parts(x: Tensor, step: int) -> Iterator[tuple[Tensor, int]]:
 
 
 def apply_in_parts(function: Callable[[Tensor], Tensor], x: Tensor, step: int) -> Tensor:
-    """Return `function` of `x` along its first axis, evaluated in fixed sub-batches; an empty `x` gives one part cut to none."""
+    """Return `function` of `x` along its first axis, in fixed sub-batches; an empty `x` gives an empty result."""
     if not len(x):
         return function(x.new_zeros((step, *x.shape[1:])))[:0]
     return torch.cat([function(part)[:count] for part, count in parts(x, step)])

@@ -1,7 +1,7 @@
 """A bundle: a fitted generator as a folder of safetensors files and one JSON description.
 
-No pickle is ever read. Every file is named in the description with its size and SHA-256, every network is rebuilt from its
-constructor arguments and must match its file tensor for tensor, before memory is taken for it.
+No pickle is ever read. Every file is named in the description with its size and SHA-256, every network is rebuilt from
+its constructor arguments and must match its file tensor for tensor, before memory is taken for it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ class NetworkEntry(_Record):
         for name, value in arguments.items():
             values = value if isinstance(value, list) else [value]
             if len(values) > MAX_ARGUMENTS or not all(_is_modest(v) for v in values):
-                raise ValueError(f"argument {name!r} must be a word, a number from 0 to {MAX_ARGUMENT} or a short list of them")
+                raise ValueError(
+                    f"argument {name!r} must be a word, a number from 0 to {MAX_ARGUMENT} or a short list of them"
+                )
         return arguments
 
 
@@ -114,14 +116,20 @@ class BundleDescription(_Record):
     name: Annotated[str, Field(min_length=1, max_length=100)]
     preset: str
     label_scheme: LabelScheme
-    tissues: dict[str, int] = Field(default_factory=lambda: {t.name: t.value for t in Tissue}, description="Label codes by name.")
+    tissues: dict[str, int] = Field(
+        default_factory=lambda: {t.name: t.value for t in Tissue}, description="Label codes by name."
+    )
     image_size: Annotated[int, Field(gt=0, le=MAX_ARGUMENT)]
-    spacing_mm: Annotated[float, Field(gt=0)] = Field(description="In-plane spacing of what the networks were fitted on.")
+    spacing_mm: Annotated[float, Field(gt=0)] = Field(
+        description="In-plane spacing of what the networks were fitted on."
+    )
     networks: dict[str, NetworkEntry]
     source: SourceEntry
     gates: dict[str, JsonValue] = Field(default_factory=dict, description="Calibration of the validity gates.")
     styles: dict[str, JsonValue] = Field(default_factory=dict, description="Style distribution per vendor.")
-    provenance: dict[str, JsonValue] = Field(default_factory=dict, description="Command, seed, versions, feature network, statistics.")
+    provenance: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Command, seed, versions, feature network, statistics."
+    )
     files: dict[FileName, FileEntry]
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
@@ -145,7 +153,9 @@ class Bundle:
         """
         entry = self.description.networks.get(name)
         if entry is None:
-            raise InputError(self.folder, expected=f"a network {name!r}", got=f"{', '.join(self.description.networks) or 'none'}")
+            raise InputError(
+                self.folder, expected=f"a network {name!r}", got=f"{', '.join(self.description.networks) or 'none'}"
+            )
         subject = self.folder / entry.file
         try:
             with torch.device("meta"):  # shapes without memory
@@ -156,9 +166,17 @@ class Bundle:
         if sum(math.prod(t.shape) for t in wanted.values()) > MAX_PARAMETERS:
             raise InputError(subject, expected=f"at most {MAX_PARAMETERS} weights", got="more")
         stored = self.tensors(entry.file)
-        wrong = {k for k in wanted.keys() | stored.keys() if k not in wanted or k not in stored or wanted[k].shape != stored[k].shape}
+        wrong = {
+            k
+            for k in wanted.keys() | stored.keys()
+            if k not in wanted or k not in stored or wanted[k].shape != stored[k].shape
+        }
         if wrong:
-            raise InputError(subject, expected=f"the weights of {entry.kind}", got=f"missing, unknown or misshapen: {sorted(wrong)[:3]}")
+            raise InputError(
+                subject,
+                expected=f"the weights of {entry.kind}",
+                got=f"missing, unknown or misshapen: {sorted(wrong)[:3]}",
+            )
         module.load_state_dict({key: value.to(wanted[key].dtype) for key, value in stored.items()}, assign=True)
         return module.eval().requires_grad_(requires_grad=False)
 
@@ -258,7 +276,9 @@ def load_bundle(name_or_folder: str | Path) -> Bundle:
         shipped = ", ".join(sorted(p.parent.name for p in SHIPPED.glob(f"*/{DESCRIPTION}"))) or "none"
         raise InputError(text, expected=f"a folder with {DESCRIPTION} or one of: {shipped}", got="neither")
     if path.is_symlink() or path.stat().st_size > MAX_DESCRIPTION_BYTES:
-        raise InputError(path, expected=f"a file of at most {MAX_DESCRIPTION_BYTES} bytes", got="a link or a larger file")
+        raise InputError(
+            path, expected=f"a file of at most {MAX_DESCRIPTION_BYTES} bytes", got="a link or a larger file"
+        )
     try:
         fields = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -287,11 +307,15 @@ def _read_verified(path: Path, entry: FileEntry) -> bytes:
         raise InputError(path, expected="a file of the bundle", got="none" if not path.exists() else "not a plain file")
     size = path.stat().st_size
     if size != entry.bytes:
-        raise InputError(path, expected=f"{entry.bytes} bytes", got=f"{size}", hint="The bundle is damaged; fetch or fit it again")
+        raise InputError(
+            path, expected=f"{entry.bytes} bytes", got=f"{size}", hint="The bundle is damaged; fetch or fit it again"
+        )
     content = path.read_bytes()
     got = hashlib.sha256(content).hexdigest()
     if got != entry.sha256:
-        raise InputError(path, expected=f"SHA-256 {entry.sha256}", got=got, hint="The bundle is damaged; fetch or fit it again")
+        raise InputError(
+            path, expected=f"SHA-256 {entry.sha256}", got=got, hint="The bundle is damaged; fetch or fit it again"
+        )
     return content
 
 
@@ -303,7 +327,9 @@ def _halved(module: nn.Module) -> dict[str, Tensor]:
     """Return the weights in half precision where it loses nothing that matters; running statistics stay as they are."""
     parameters = {name for name, _ in module.named_parameters()}
     state = module.state_dict()
-    return {key: value.half() if key in parameters and value.abs().max() < 6e4 else value for key, value in state.items()}
+    return {
+        key: value.half() if key in parameters and value.abs().max() < 6e4 else value for key, value in state.items()
+    }
 
 
 def _publish(staged: Path, folder: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as fn
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -27,7 +27,7 @@ class PatchDiscriminator(nn.Module):
         """Return the features after every layer and the patch scores `(B, 1, h, w)`."""
         features = []
         for layer in self.layers:
-            x = F.leaky_relu(layer(x), 0.2)
+            x = fn.leaky_relu(layer(x), 0.2)
             features.append(x)
         return features, self.head(x)
 
@@ -55,6 +55,6 @@ class MultiScaleDiscriminator(nn.Module):
         x = torch.cat([one_hot, images], dim=1).contiguous(memory_format=torch.channels_last)
         results = []
         for i, scale in enumerate(self.scales):
-            x = F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False) if i else x
+            x = fn.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False) if i else x
             results.append(scale(x))
         return results

@@ -24,8 +24,9 @@ class OwnWeights(Protocol):
 def initialise(module: Module, generator: torch.Generator) -> Module:
     """Draw every weight of `module` anew from `generator` (CPU), in place, and return the module.
 
-    Convolutions and linear layers are uniform within one over the root of the fan-in, torch's default; the power-iteration
-    vectors of spectral normalisation are random unit vectors; modules with `own_weights` have the last word.
+    Convolutions and linear layers are uniform within one over the root of the fan-in, torch's default; the
+    power-iteration vectors of spectral normalisation are random unit vectors; modules with `own_weights` have the last
+    word.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as fn
 from torch import Tensor
 
 MAX_CLASSES = 126
@@ -26,7 +26,8 @@ class LabelPatterns:
     Attributes
     ----------
     triples
-        `(U3, 9 * (classes + 1))` float32 one-hot rows of the distinct 3 x 3 windows; the extra class is "outside the image".
+        `(U3, 9 * (classes + 1))` float32 one-hot rows of the distinct 3 x 3 windows; the extra class is "outside the
+        image".
     inside
         `(U3, 1)` float32, 0 where the window's centre lies outside the image (there the convolution pads with zeros).
     members
@@ -62,7 +63,7 @@ def find_patterns(labels: Tensor, classes: int) -> LabelPatterns | None:
     windows, most of any map, get the first rows by their class and are never sorted.
     """
     base = classes + 1
-    padded = F.pad(labels, (2, 2, 2, 2), value=classes).to(torch.int32 if base**9 < 2**31 else torch.int64)
+    padded = fn.pad(labels, (2, 2, 2, 2), value=classes).to(torch.int32 if base**9 < 2**31 else torch.int64)
     line = (padded[:, :, :-2] * base + padded[:, :, 1:-1]) * base + padded[:, :, 2:]
     code = (line[:, :-2] * base**3 + line[:, 1:-1]) * base**3 + line[:, 2:]
     centre = padded[:, 1:-1, 1:-1]
@@ -76,7 +77,7 @@ def find_patterns(labels: Tensor, classes: int) -> LabelPatterns | None:
     windows = torch.cat([torch.arange(base).to(distinct)[:, None].expand(-1, 9), _digits(distinct, base)])
     members, index = _compose(row, labels, classes, count)
     return LabelPatterns(
-        triples=F.one_hot(windows.to(torch.int64), base).flatten(1).to(torch.float32),
+        triples=fn.one_hot(windows.to(torch.int64), base).flatten(1).to(torch.float32),
         inside=(windows[:, 4:5] != classes).to(torch.float32),
         members=members,
         index=index,
@@ -90,11 +91,11 @@ def _digits(codes: Tensor, base: int) -> Tensor:
 
 
 def _compose(row: Tensor, labels: Tensor, classes: int, count: int) -> tuple[Tensor, Tensor]:
-    """Return `members` and `index` of `LabelPatterns` from the 3 x 3 rows `(N, H + 2, W + 2)`, one pixel of rim included."""
-    images, height, width = labels.shape
+    """Return `members` and `index` of `LabelPatterns` from the 3 x 3 rows `(N, H + 2, W + 2)`, rim included."""
+    _, height, width = labels.shape
     corners = [row[:, dy : dy + height, dx : dx + width] for dy in (0, 2) for dx in (0, 2)]
     code = corners[0]
-    # Constant means: the four corners are one row, and that row is a class. Rim pixels cannot be constant: they see "outside".
+    # Constant: the four corners are one row, and that row is a class. Rim pixels are not: they see "outside".
     varied = corners[0] >= classes
     for corner in corners[1:]:
         code = code * count + corner

@@ -1,8 +1,8 @@
 """Label VAE: a heart label map as 16 numbers and back.
 
-The deformation model of Pathology Synthesis (Amirrajab et al. 2022, doi 10.1007/978-3-031-23443-9_4), with two corrections
-to its public code: the fully connected layers have a non-linearity between them, and the features are pooled before the
-first of them, which keeps most weights out of a layer that only memorises positions.
+The deformation model of Pathology Synthesis (Amirrajab et al. 2022, doi 10.1007/978-3-031-23443-9_4), with two
+corrections to its public code: the fully connected layers have a non-linearity between them, and the features are
+pooled before the first of them, which keeps most weights out of a layer that only memorises positions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import copy
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as fn
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -43,8 +43,8 @@ class LabelVAE(nn.Module):
     encoder_widths
         Channels per stride-2 block.
     decoder_widths
-        Channels per upsampling block; the first starts at 4 x 4. Logits come out at `4 * 2 ** len(decoder_widths)` pixels
-        and are interpolated to `image_size`, which makes smooth boundaries and saves the finest level.
+        Channels per upsampling block; the first starts at 4 x 4. Logits come out at `4 * 2 ** len(decoder_widths)`
+        pixels and are interpolated to `image_size`, which makes smooth boundaries and saves the finest level.
     hidden
         Width of the fully connected layers.
     depth
@@ -72,12 +72,12 @@ class LabelVAE(nn.Module):
         if not encoder_widths or not decoder_widths or image_size % fine or coarse < GRID or coarse % GRID:
             raise InputError(
                 "label VAE",
-                expected=f"a size that is {GRID} or a multiple of it after the encoder and a multiple of the decoder's {fine}",
+                expected=f"a multiple of {GRID} after the encoder and a multiple of the decoder's {fine}",
                 got=f"size {image_size}, {coarse} after the encoder",
             )
         self.arguments = {
-            "image_size": image_size, "channels": channels, "latent_dim": latent_dim, "encoder_widths": list(encoder_widths),
-            "decoder_widths": list(decoder_widths), "hidden": hidden, "depth": depth,
+            "image_size": image_size, "channels": channels, "latent_dim": latent_dim, "hidden": hidden, "depth": depth,
+            "encoder_widths": list(encoder_widths), "decoder_widths": list(decoder_widths),
         }  # fmt: skip
         self.image_size, self.channels, self.latent_dim = image_size, channels, latent_dim
         stages: list[nn.Module] = []
@@ -90,7 +90,11 @@ class LabelVAE(nn.Module):
         self.expand = nn.Sequential(*_dense(latent_dim, hidden), *_dense(hidden, start))
         stages = []
         for before, after in zip((decoder_widths[0], *decoder_widths[:-1]), decoder_widths, strict=True):
-            stages += [nn.Upsample(scale_factor=2), _conv(before, after), *(_conv(after, after) for _ in range(depth - 1))]
+            stages += [
+                nn.Upsample(scale_factor=2),
+                _conv(before, after),
+                *(_conv(after, after) for _ in range(depth - 1)),
+            ]
         self.decoder = nn.Sequential(*stages, nn.Conv2d(decoder_widths[-1], channels, 3, padding=1))
 
     def encode(self, one_hot: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,7 +106,7 @@ class LabelVAE(nn.Module):
         """Return logits `(B, channels, H, W)` of latents `(B, latent_dim)`."""
         grid = self.expand(z).reshape(len(z), GRID, GRID, -1).permute(0, 3, 1, 2)
         logits = self.decoder(grid)
-        return F.interpolate(logits, size=(self.image_size, self.image_size), mode="bilinear", align_corners=False)
+        return fn.interpolate(logits, size=(self.image_size, self.image_size), mode="bilinear", align_corners=False)
 
     def forward(self, one_hot: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits, mean and log-variance; `noise (B, latent_dim)` is the reparameterisation's standard normal."""
@@ -110,7 +114,7 @@ class LabelVAE(nn.Module):
         return self.decode(mean + noise * torch.exp(0.5 * log_variance)), mean, log_variance
 
     def encode_labels(self, labels: Tensor) -> Tensor:
-        """Return posterior means `(N, latent_dim)` of label maps `(N, H, W)` uint8; tissues outside the heart count as background.
+        """Return posterior means `(N, latent_dim)` of label maps `(N, H, W)` uint8; other tissues are background.
 
         Deterministic and independent of N. For many calls hold a `LabelCodec`.
         """
@@ -130,23 +134,29 @@ class LabelCodec:
     @torch.inference_mode()
     def encode_labels(self, labels: Tensor) -> Tensor:
         """Return posterior means `(N, latent_dim)` float32 of label maps `(N, H, W)` uint8."""
-        return apply_in_parts(lambda part: self.vae.encode(heart_one_hot(part, self.vae.channels))[0], labels, SUB_BATCH)
+        return apply_in_parts(
+            lambda part: self.vae.encode(heart_one_hot(part, self.vae.channels))[0], labels, SUB_BATCH
+        )
 
     @torch.inference_mode()
     def decode_labels(self, z: Tensor) -> Tensor:
         """Return label maps `(N, H, W)` uint8, the class of the largest logit, of latents `(N, latent_dim)`."""
-        return apply_in_parts(lambda part: self.vae.decode(part).argmax(1).to(torch.uint8), z.to(torch.float32), SUB_BATCH)
+        return apply_in_parts(
+            lambda part: self.vae.decode(part).argmax(1).to(torch.uint8), z.to(torch.float32), SUB_BATCH
+        )
 
 
 def heart_one_hot(labels: Tensor, channels: int = 4) -> Tensor:
-    """Return `(N, channels, H, W)` float32 of label maps `(N, H, W)` uint8; codes from `channels` up become background."""
+    """Return `(N, channels, H, W)` float32 of label maps `(N, H, W)` uint8; codes from `channels` up are background."""
     kept = torch.where(labels < channels, labels, int(Tissue.BACKGROUND))
-    return F.one_hot(kept.to(torch.int64), channels).permute(0, 3, 1, 2).to(torch.float32)
+    return fn.one_hot(kept.to(torch.int64), channels).permute(0, 3, 1, 2).to(torch.float32)
 
 
 def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(SLOPE, inplace=True)
+        nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.LeakyReLU(SLOPE, inplace=True),
     )
 
 

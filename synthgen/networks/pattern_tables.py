@@ -1,9 +1,9 @@
 """`SpadeRenderer`: the generator's inference, exact and fast on a CPU.
 
 Three things make it fast without changing the result beyond rounding: modulations are evaluated once per distinct label
-window (`label_patterns`), batch statistics and style are folded into the modulation's own convolution, and every level runs
-in sub-batches that stay in cache. A stack is rendered on its own: choices depend on its labels only, sub-batches have one
-fixed size, so its bits do not depend on what else is rendered, before, after or beside it.
+window (`label_patterns`), batch statistics and style are folded into the modulation's own convolution, and every level
+runs in sub-batches that stay in cache. A stack is rendered on its own: choices depend on its labels only, sub-batches
+have one fixed size, so its bits do not depend on what else is rendered, before, after or beside it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class SpadeRenderer:
         generator = self.generator
         size = generator.image_size
         if labels.dtype != torch.uint8 or labels.ndim != 3 or labels.shape[1:] != (size, size) or not len(labels):
-            raise InputError("labels", expected=f"uint8 (N, {size}, {size})", got=f"{labels.dtype} {tuple(labels.shape)}")
+            raise InputError(
+                "labels", expected=f"uint8 (N, {size}, {size})", got=f"{labels.dtype} {tuple(labels.shape)}"
+            )
         if int(labels.max()) >= generator.classes:
             raise InputError("labels", expected=f"values below {generator.classes}", got=str(int(labels.max())))
         if style.shape != (generator.style_dim,):

@@ -1,17 +1,18 @@
 """Feature networks for the perceptual loss.
 
-The papers use VGG19 trained on ImageNet (Simonyan & Zisserman 2015, arXiv 1409.1556). Its weights cannot be shipped, so by
-default the features are those of a small segmentation network trained on the cohort itself, which knows what tissue looks
-like. A bundle says which of the two it was made with.
+The papers use VGG19 trained on ImageNet (Simonyan & Zisserman 2015, arXiv 1409.1556). Its weights cannot be shipped, so
+by default the features are those of a small segmentation network trained on the cohort itself, which knows what tissue
+looks like. A bundle says which of the two it was made with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as fn
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -42,7 +43,7 @@ class TissueNet(nn.Module):
             _block(before, after, stride=1 if i == 0 else 2)
             for i, (before, after) in enumerate(zip((1, *widths[:-1]), widths, strict=True))
         )
-        self.up = nn.ModuleList(_block(low + high, high) for high, low in zip(widths[:-1], widths[1:], strict=True))
+        self.up = nn.ModuleList(_block(low + high, high) for high, low in pairwise(widths))
         self.head = nn.Conv2d(widths[0], classes, 1)
 
     def features(self, images: Tensor) -> list[Tensor]:
@@ -58,7 +59,7 @@ class TissueNet(nn.Module):
         features = self.features(images)
         x = features[-1]
         for block, skip in zip(reversed(self.up), reversed(features[:-1]), strict=True):
-            x = block(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
+            x = block(torch.cat([fn.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
         return self.head(x)
 
 
@@ -99,9 +100,9 @@ class Vgg19Features(nn.Module):
         x = ((images + 1) / 2 - self.mean) / self.std
         features = []
         for i, convs in enumerate(self.blocks):
-            x = F.max_pool2d(x, 2) if i else x
+            x = fn.max_pool2d(x, 2) if i else x
             for j, conv in enumerate(convs):
-                x = F.relu(conv(x))
+                x = fn.relu(conv(x))
                 if j == 0:
                     features.append(x)
         return features
@@ -109,7 +110,9 @@ class Vgg19Features(nn.Module):
 
 def _block(before: int, after: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2, inplace=True)
+        nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.LeakyReLU(0.2, inplace=True),
     )
 
 

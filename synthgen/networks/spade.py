@@ -1,26 +1,28 @@
 """SPADE generator: label map, style vector and noise in, image out.
 
-Semantic image synthesis with spatially-adaptive normalisation (Park et al. 2019, doi 10.1109/CVPR.2019.00244), as used for
-cardiac MR by Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123). Two block designs share everything else:
+Semantic image synthesis with spatially-adaptive normalisation (Park et al. 2019, doi 10.1109/CVPR.2019.00244), as used
+for cardiac MR by Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123). Two block designs share everything
+else:
 
 `classic`
     The published residual block: up to three modulations, a learned shortcut, spectral normalisation.
 `lean`
-    Channels are reduced by a 1 x 1 convolution before upsampling, then an identity-skip block with two modulations. About
-    half the arithmetic for half a decibel.
+    Channels are reduced by a 1 x 1 convolution before upsampling, then an identity-skip block with two modulations.
+    About half the arithmetic for half a decibel.
 
-Differences from the papers, in both designs: the style is one pooled vector (anatomy cannot leak through it) that makes the
-8 x 8 start tensor and scales and shifts every modulated activation; noise enters at every level with a style-dependent
-gain, because flat tissue has texture and scanners differ in noise; a learned linear map of position lets shading happen.
+Differences from the papers, in both designs: the style is one pooled vector (anatomy cannot leak through it) that makes
+the 8 x 8 start tensor and scales and shifts every modulated activation; noise enters at every level with a
+style-dependent gain, because flat tissue has texture and scanners differ in noise; a learned linear map of position
+lets shading happen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as fn
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -34,6 +36,7 @@ Modulate = Callable[[int, Tensor], Tensor]
 """Applies modulation `i` of a block to its input."""
 
 
+@runtime_checkable
 class LabelField(Protocol):
     """Labels of one pyramid level, in a form that evaluates two stacked 3 x 3 convolutions on them."""
 
@@ -43,16 +46,16 @@ class LabelField(Protocol):
 
 
 class DenseField:
-    """Labels as a one-hot image: the convolutions run at every pixel. The right form for a GPU and for coarse levels."""
+    """Labels as a one-hot image: the convolutions run at every pixel. For a GPU and for coarse levels."""
 
     def __init__(self, labels: Tensor, classes: int) -> None:
-        one_hot = F.one_hot(labels.to(torch.int64), classes).to(torch.float32)
+        one_hot = fn.one_hot(labels.to(torch.int64), classes).to(torch.float32)
         self.one_hot = one_hot.permute(0, 3, 1, 2)  # a channels-last view, no copy
 
     def convolve(self, first: nn.Conv2d, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Return the two halves of the output; see `LabelField`."""
-        hidden = F.relu(first(self.one_hot), inplace=True)
-        scale, shift = F.conv2d(hidden, weight, bias, padding=1).chunk(2, dim=1)
+        hidden = fn.relu(first(self.one_hot), inplace=True)
+        scale, shift = fn.conv2d(hidden, weight, bias, padding=1).chunk(2, dim=1)
         return scale, shift
 
 
@@ -65,17 +68,17 @@ class PatternField:
     def table(self, first: nn.Conv2d, weight: Tensor, bias: Tensor) -> Tensor:
         """Return the output of both convolutions for every distinct window: `(U5, 2C)`."""
         hidden_width, classes = first.weight.shape[:2]
-        taps = F.pad(first.weight.permute(2, 3, 1, 0).reshape(9, classes, hidden_width), (0, 0, 0, 1))
-        hidden = F.relu(torch.addmm(first.bias, self.patterns.triples, taps.reshape(-1, hidden_width)), inplace=True)
+        taps = fn.pad(first.weight.permute(2, 3, 1, 0).reshape(9, classes, hidden_width), (0, 0, 0, 1))
+        hidden = fn.relu(torch.addmm(first.bias, self.patterns.triples, taps.reshape(-1, hidden_width)), inplace=True)
         hidden = hidden * self.patterns.inside
-        neighbours = F.embedding(self.patterns.members, hidden).flatten(1)
+        neighbours = fn.embedding(self.patterns.members, hidden).flatten(1)
         return torch.addmm(bias, neighbours, weight.permute(2, 3, 1, 0).reshape(9 * hidden_width, -1))
 
     def convolve(self, first: nn.Conv2d, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Return the two halves of the output; see `LabelField`."""
         scale, shift = self.table(first, weight, bias).chunk(2, dim=1)
         index = self.patterns.index
-        return F.embedding(index, scale).permute(0, 3, 1, 2), F.embedding(index, shift).permute(0, 3, 1, 2)
+        return fn.embedding(index, scale).permute(0, 3, 1, 2), fn.embedding(index, shift).permute(0, 3, 1, 2)
 
 
 class Modulation(nn.Module):
@@ -130,8 +133,8 @@ class LeanBlock(nn.Module):
 
     def forward(self, x: Tensor, modulate: Modulate) -> Tensor:
         """Return `x` plus the residual, same shape."""
-        y = self.conv_0(F.leaky_relu(modulate(0, x), SLOPE, inplace=True))
-        return x + self.conv_1(F.leaky_relu(modulate(1, y), SLOPE, inplace=True))
+        y = self.conv_0(fn.leaky_relu(modulate(0, x), SLOPE, inplace=True))
+        return x + self.conv_1(fn.leaky_relu(modulate(1, y), SLOPE, inplace=True))
 
 
 class ClassicBlock(nn.Module):
@@ -153,8 +156,8 @@ class ClassicBlock(nn.Module):
 
     def forward(self, x: Tensor, modulate: Modulate) -> Tensor:
         """Return shortcut plus residual, `(B, channels, H, W)`."""
-        y = self.conv_0(F.leaky_relu(modulate(0, x), SLOPE, inplace=True))
-        y = self.conv_1(F.leaky_relu(modulate(1, y), SLOPE, inplace=True))
+        y = self.conv_0(fn.leaky_relu(modulate(0, x), SLOPE, inplace=True))
+        y = self.conv_1(fn.leaky_relu(modulate(1, y), SLOPE, inplace=True))
         return y + (x if self.shortcut is None else self.shortcut(modulate(2, x)))
 
 
@@ -187,7 +190,7 @@ class Level(nn.Module):
         """
         x = self.block.enter(x)
         if x.shape[-1] != self.size:
-            x = F.interpolate(x, size=(self.size, self.size), mode="nearest")
+            x = fn.interpolate(x, size=(self.size, self.size), mode="nearest")
         x = x + self.position(position_channels(self.size, x.device))
         return torch.addcmul(x, noise, gain[:, :, None, None])
 
@@ -272,7 +275,7 @@ class SpadeGenerator(nn.Module):
 
     def finish(self, x: Tensor) -> Tensor:
         """Return the image `(B, 1, H, W)` in [-1, 1] of the last level's features."""
-        return torch.tanh(self.head(F.leaky_relu(x, SLOPE)))
+        return torch.tanh(self.head(fn.leaky_relu(x, SLOPE)))
 
     def fields(self, labels: Tensor, tables_from: int | None) -> list[LabelField]:
         """Return the labels of every level; levels of at least `tables_from` pixels as pattern tables."""
@@ -295,8 +298,8 @@ class SpadeGenerator(nn.Module):
         noise
             `(B, 1, H, W)` float, unit variance, white.
         tables_from
-            Use pattern tables, inside autograd, at levels of at least this size: about 2.5 times faster to train on a CPU,
-            same result to rounding. None: dense everywhere (a GPU is faster that way, and deterministic).
+            Use pattern tables, inside autograd, at levels of at least this size: about 2.5 times faster to train on a
+            CPU, same result to rounding. None: dense everywhere (a GPU is faster that way, and deterministic).
 
         Returns
         -------
@@ -318,7 +321,7 @@ def at_size(labels: Tensor, size: int) -> Tensor:
 def pooled_noise(noise: Tensor, size: int) -> Tensor:
     """Return `noise (B, 1, H, W)` averaged to `size` pixels and rescaled, so that its variance stays one."""
     step = noise.shape[-1] // size
-    return noise if step == 1 else F.avg_pool2d(noise, step) * step
+    return noise if step == 1 else fn.avg_pool2d(noise, step) * step
 
 
 def position_channels(size: int, device: torch.device) -> Tensor:

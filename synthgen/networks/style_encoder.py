@@ -1,8 +1,8 @@
 """Style encoder: an image as the mean and log-variance of a pooled style vector.
 
-The role of the ResNet style encoder in Amirrajab et al. 2022 (doi 10.1007/978-3-031-23443-9_4). Theirs ends in a spatial
-tensor, through which anatomy can leak into "style"; this one pools over the whole image, mean and deviation of every
-feature, so that only what is everywhere survives: contrast, sharpness, noise, shading.
+The role of the ResNet style encoder in Amirrajab et al. 2022 (doi 10.1007/978-3-031-23443-9_4). Theirs ends in a
+spatial tensor, through which anatomy can leak into "style"; this one pools over the whole image, mean and deviation of
+every feature, so that only what is everywhere survives: contrast, sharpness, noise, shading.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as fn
 from torch import Tensor, nn
 
 from synthgen.networks.batching import apply_in_parts
@@ -43,8 +43,8 @@ class StyleEncoder(nn.Module):
         x = self.stem(images)
         for block in self.blocks:
             x = block(x)
-        deviation, mean = torch.std_mean(F.leaky_relu(x, 0.2), dim=(2, 3), correction=0)
-        pooled = F.leaky_relu(self.squeeze(torch.cat([mean, deviation], dim=1)), 0.2)
+        deviation, mean = torch.std_mean(fn.leaky_relu(x, 0.2), dim=(2, 3), correction=0)
+        pooled = fn.leaky_relu(self.squeeze(torch.cat([mean, deviation], dim=1)), 0.2)
         contrast, level = torch.std_mean(images, dim=(2, 3), correction=0)
         mean, log_variance = self.moments(torch.cat([pooled, level, contrast], dim=1)).chunk(2, dim=1)
         return mean, log_variance.clamp(-12.0, 6.0)
@@ -66,5 +66,5 @@ class _Residual(nn.Module):
         self.shortcut = nn.Conv2d(before, after, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv_1(F.leaky_relu(self.conv_0(F.leaky_relu(x, 0.2)), 0.2))
-        return y + self.shortcut(F.avg_pool2d(x, 2))
+        y = self.conv_1(fn.leaky_relu(self.conv_0(fn.leaky_relu(x, 0.2)), 0.2))
+        return y + self.shortcut(fn.avg_pool2d(x, 2))

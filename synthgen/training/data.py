@@ -49,9 +49,15 @@ class TrainingSlices:
         count = len(self.labels)
         shapes = (self.labels.shape, self.images.shape, self.subjects.shape, self.positions.shape)
         if self.labels.ndim != 3 or shapes != (self.labels.shape, self.labels.shape, (count,), (count,)) or not count:
-            raise InputError("training slices", expected="labels and images (N, H, W), subjects and positions (N,)", got=f"{shapes}")
+            raise InputError(
+                "training slices", expected="labels and images (N, H, W), subjects and positions (N,)", got=f"{shapes}"
+            )
         if self.labels.dtype != np.uint8 or int(self.labels.max()) >= len(Tissue):
-            raise InputError("training slices", expected=f"uint8 labels below {len(Tissue)}", got=f"{self.labels.dtype}, {self.labels.max()}")
+            raise InputError(
+                "training slices",
+                expected=f"uint8 labels below {len(Tissue)}",
+                got=f"{self.labels.dtype}, {self.labels.max()}",
+            )
         low, high = float(self.images.min()), float(self.images.max())
         if not (low >= -1.001 and high <= 1.001):  # also refuses NaN
             raise InputError("training slices", expected="images within [-1, 1]", got=f"{low:.3f} to {high:.3f}")
@@ -114,7 +120,9 @@ def batch_rows(count: int, batch_size: int, step: int, seed: int) -> NDArray[np.
     return rows
 
 
-def companions(subjects: NDArray[np.int64], rows: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+def companions(
+    subjects: NDArray[np.int64], rows: NDArray[np.int64], generator: np.random.Generator
+) -> NDArray[np.int64]:
     """Return for every row another random slice of the same subject (itself when it has only one)."""
     order = np.argsort(subjects, kind="stable")
     ordered = subjects[order]

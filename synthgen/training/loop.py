@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from synthgen.training.data import TrainingSlices, batch_rows
 SNAPSHOT, STATISTICS = "snapshot.safetensors", "statistics.jsonl"
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What the loop needs: networks, optimisers, and one step from the rows of a batch."""
 
@@ -62,7 +63,7 @@ def train(
     statistics_every: int = 20,
     report: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Train `objective` to its budget, in place; a run that was cut off continues from its last snapshot, bit for bit (CPU).
+    """Train `objective` to its budget, in place; a run that was cut off continues from its last snapshot.
 
     Parameters
     ----------
@@ -86,7 +87,8 @@ def train(
 
     Notes
     -----
-    The number of threads is torch's (`torch.set_num_threads`); bits are the same only at the same number.
+    A resumed run ends with the bits of an uninterrupted one on a CPU with the same number of threads, which is torch's
+    own (`torch.set_num_threads`).
     """
     # Set up, or take up where the last snapshot left off.
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -143,7 +145,7 @@ def save(objective: Objective, path: Path, step: int, *, finished: bool) -> None
 
 
 def restore(objective: Objective, path: Path) -> tuple[int, bool]:
-    """Load a snapshot into `objective`; return the step it was taken at and whether training had finished (0, False: none).
+    """Load a snapshot into `objective`; return its step and whether training had finished (0, False: none there).
 
     Raises
     ------
@@ -159,7 +161,12 @@ def restore(objective: Objective, path: Path) -> tuple[int, bool]:
     except (OSError, SafetensorError) as error:
         raise InputError(path, expected="a snapshot", got=str(error), hint="Delete the file to start anew") from error
     if header.get("identity") != _canonical(objective.identity):
-        raise InputError(path, expected="a snapshot of this training", got="other settings, seed or data", hint="Choose another folder")
+        raise InputError(
+            path,
+            expected="a snapshot of this training",
+            got="other settings, seed or data",
+            hint="Choose another folder",
+        )
     for name, module in objective.modules.items():
         module.load_state_dict(_under(tensors, f"module/{name}/"))
     for name, optimizer in objective.optimizers.items():

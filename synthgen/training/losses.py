@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as fn
 from torch import Tensor
 
 
@@ -14,17 +14,17 @@ def pixel_summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
     `logits (B, K, H, W)`, `labels (B, H, W)` integer. The VAE's beta is stated against this sum, not against a mean.
     """
-    return F.cross_entropy(logits, labels.to(torch.int64), reduction="sum") / len(logits)
+    return fn.cross_entropy(logits, labels.to(torch.int64), reduction="sum") / len(logits)
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return the KL divergence of N(mean, variance) `(B, D)` from N(0, 1), summed over D and averaged over the batch."""
+    """Return the KL divergence of N(mean, variance) `(B, D)` from N(0, 1): sum over D, mean over the batch."""
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(dim=1).mean()
 
 
 def hinge_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """Return the discriminator's hinge loss, averaged over scales (Lim & Ye 2017, arXiv 1705.02894)."""
-    terms = [F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake, strict=True)]
+    terms = [fn.relu(1 - r).mean() + fn.relu(1 + f).mean() for r, f in zip(real, fake, strict=True)]
     return torch.stack(terms).mean()
 
 
@@ -39,17 +39,17 @@ def feature_distance(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     Used on discriminator features (feature matching, doi 10.1109/CVPR.2018.00917) and on perceptual features
     (Johnson et al. 2016, doi 10.1007/978-3-319-46475-6_43).
     """
-    return torch.stack([F.l1_loss(f, r.detach()) for f, r in zip(fake, real, strict=True)]).mean()
+    return torch.stack([fn.l1_loss(f, r.detach()) for f, r in zip(fake, real, strict=True)]).mean()
 
 
 def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
     """Return one minus the mean Dice overlap of softmax probabilities with labels, over the classes.
 
-    `logits (B, K, H, W)`, `labels (B, H, W)`; overlaps are taken over the whole batch, so that a class absent from a slice
-    does not make the loss jump.
+    `logits (B, K, H, W)`, `labels (B, H, W)`; overlaps are taken over the whole batch, so that a class absent from a
+    slice does not make the loss jump.
     """
     probability = logits.softmax(1)
-    truth = F.one_hot(labels.to(torch.int64), logits.shape[1]).permute(0, 3, 1, 2)
+    truth = fn.one_hot(labels.to(torch.int64), logits.shape[1]).permute(0, 3, 1, 2)
     overlap = (probability * truth).sum((0, 2, 3))
     total = probability.sum((0, 2, 3)) + truth.sum((0, 2, 3))
     return 1 - ((2 * overlap + 1) / (total + 1)).mean()

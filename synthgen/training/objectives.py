@@ -10,11 +10,11 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as fn
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -36,6 +36,7 @@ _NETWORK_KEYS = {"vae": 0, "perceptual": 1, "generator": 2, "encoder": 3, "discr
 """Which stream a network's initial weights come from; append, never renumber."""
 
 
+@runtime_checkable
 class FeatureNetwork(Protocol):
     """A network whose features the perceptual loss compares: `TissueNet` or `Vgg19Features`."""
 
@@ -47,7 +48,7 @@ class FeatureNetwork(Protocol):
 class _Objective:
     """What all objectives share: the data on the device, keyed streams, the cosine schedule."""
 
-    def __init__(self, slices: TrainingSlices, settings: Any, seed: int, device: str) -> None:  # noqa: ANN401 - three types
+    def __init__(self, slices: TrainingSlices, settings: Any, seed: int, device: str) -> None:  # noqa: ANN401
         self.slices, self.settings, self.seed, self.device = slices, settings, seed, device
         self.labels = torch.from_numpy(slices.labels).to(device)
         self.images = torch.from_numpy(slices.images).to(device)
@@ -58,7 +59,8 @@ class _Objective:
     def identity(self) -> Mapping[str, Any]:
         """What a snapshot must agree with to be resumed: objective, settings, seed and data."""
         return {
-            "objective": type(self).__name__, "settings": asdict(self.settings), "seed": self.seed, "data": self.slices.digest()
+            "objective": type(self).__name__, "settings": asdict(self.settings),
+            "seed": self.seed, "data": self.slices.digest(),
         }  # fmt: skip
 
     def network(self, name: str, module: Module) -> Module:
@@ -102,7 +104,7 @@ class VaeObjective(_Objective):
         self.set_rate(optimizer, settings.learning_rate, step)
         one_hot = moved(heart_one_hot(self.batch(rows)[0], self.vae.channels), self._motion(len(rows), step))
         labels = one_hot.argmax(1)
-        one_hot = F.one_hot(labels, self.vae.channels).permute(0, 3, 1, 2).to(torch.float32)
+        one_hot = fn.one_hot(labels, self.vae.channels).permute(0, 3, 1, 2).to(torch.float32)
         self.vae.train()
         logits, mean, log_variance = self.vae(one_hot, self.noise(step, (len(rows), self.vae.latent_dim))[0])
         entropy = losses.pixel_summed_cross_entropy(logits, labels)
@@ -118,20 +120,25 @@ class VaeObjective(_Objective):
         return {"cross_entropy": entropy.item(), "kl": kl.item(), "heart_accuracy": right.item()}
 
     def _motion(self, count: int, step: int) -> Tensor:
-        """Return `(count, 2, 3)` affine matrices: small rotation, zoom and shift, for `F.affine_grid`."""
+        """Return `(count, 2, 3)` affine matrices: small rotation, zoom and shift, for `fn.affine_grid`."""
         settings = self.settings
         draw = numpy_stream(self.seed, step, stage=Stage.AUGMENTATION).uniform(-1, 1, (4, count))
         angle = np.radians(settings.rotation_degrees) * draw[0]
         scale = 1 + settings.zoom * draw[1]
         shift = settings.shift_pixels * 2 / self.slices.image_size * draw[2:]
-        rows = [[scale * np.cos(angle), -scale * np.sin(angle), shift[0]], [scale * np.sin(angle), scale * np.cos(angle), shift[1]]]
+        rows = [
+            [scale * np.cos(angle), -scale * np.sin(angle), shift[0]],
+            [scale * np.sin(angle), scale * np.cos(angle), shift[1]],
+        ]
         return torch.from_numpy(np.array(rows).transpose(2, 0, 1).astype(np.float32)).to(self.device)
 
 
 class PerceptualObjective(_Objective):
     """Trains `modules["perceptual"]`, a `TissueNet`, to segment the cohort's own labels."""
 
-    def __init__(self, slices: TrainingSlices, settings: PerceptualSettings, *, seed: int = 0, device: str = "cpu") -> None:
+    def __init__(
+        self, slices: TrainingSlices, settings: PerceptualSettings, *, seed: int = 0, device: str = "cpu"
+    ) -> None:
         super().__init__(slices, settings, seed, device)
         self.net = self.network("perceptual", TissueNet(**settings.network))
         self.optimizers["perceptual"] = torch.optim.Adam(self.net.parameters(), lr=settings.learning_rate)
@@ -143,7 +150,7 @@ class PerceptualObjective(_Objective):
         labels, images = self.batch(rows)
         self.net.train()
         logits = self.net(images.contiguous(memory_format=torch.channels_last))
-        entropy, dice = F.cross_entropy(logits, labels.to(torch.int64)), losses.soft_dice(logits, labels)
+        entropy, dice = fn.cross_entropy(logits, labels.to(torch.int64)), losses.soft_dice(logits, labels)
         optimizer.zero_grad(set_to_none=True)
         (entropy + dice).backward()
         optimizer.step()
@@ -151,11 +158,12 @@ class PerceptualObjective(_Objective):
 
 
 class SpadeObjective(_Objective):
-    """Trains generator, style encoder and discriminator; keeps averages as `modules["generator_ema"]`, `["encoder_ema"]`.
+    """Trains generator, style encoder and discriminator; averages are `modules["generator_ema"]`, `["encoder_ema"]`.
 
     The style image of a slice is another slice of the same subject, so a style describes the scan and not the slice.
-    Differences from Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123) that serve a short training: an optional
-    L1 term, averaged weights, batch statistics measured anew for them at the end, a falling learning rate in the second half.
+    Differences from Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123) that serve a short training: an
+    optional L1 term, averaged weights, batch statistics measured anew for them at the end, a falling learning rate in
+    the second half.
     """
 
     def __init__(
@@ -193,7 +201,7 @@ class SpadeObjective(_Objective):
         self.generator.train(), self.encoder.train(), self.discriminator.train()
         labels, images = self.batch(rows)
         fake, mean, log_variance = self._fake(self.generator, self.encoder, labels, rows, step)
-        one_hot = F.one_hot(labels.to(torch.int64), self.generator.classes).permute(0, 3, 1, 2).to(torch.float32)
+        one_hot = fn.one_hot(labels.to(torch.int64), self.generator.classes).permute(0, 3, 1, 2).to(torch.float32)
         report = self._discriminator_step(one_hot, images, fake.detach())
         terms = self._generator_terms(one_hot, images, fake)
         terms["kl"] = losses.kl_to_standard_normal(mean, log_variance)
@@ -240,7 +248,7 @@ class SpadeObjective(_Objective):
             "feature_matching": losses.feature_distance(
                 [f for features, _ in judged for f in features], [f for features in real_features for f in features]
             ),
-            "l1": F.l1_loss(fake, images),
+            "l1": fn.l1_loss(fake, images),
         }
         if self.features is not None and self.settings.perceptual:
             with torch.no_grad():
@@ -288,8 +296,8 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 def moved(one_hot: Tensor, matrices: Tensor) -> Tensor:
-    """Return one-hot labels `(B, K, H, W)` after affine motions `(B, 2, 3)`; what comes in from outside is background."""
-    grid = F.affine_grid(matrices, list(one_hot.shape), align_corners=False)
-    result = F.grid_sample(one_hot, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    """Return one-hot labels `(B, K, H, W)` after affine motions `(B, 2, 3)`; background comes in from outside."""
+    grid = fn.affine_grid(matrices, list(one_hot.shape), align_corners=False)
+    result = fn.grid_sample(one_hot, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     result[:, 0] += 1 - result.sum(1)
     return result

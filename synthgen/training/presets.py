@@ -29,7 +29,8 @@ class VaeSettings:
     warm_up
         Share of the budget over which beta rises from 0.
     rotation_degrees, shift_pixels, zoom
-        Half-widths of the random motion of the labels. No mirroring: a mirrored heart has its right ventricle on the wrong side.
+        Half-widths of the random motion of the labels. No mirroring: a mirrored heart has its right ventricle on the
+        wrong side.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
@@ -55,15 +56,15 @@ class PerceptualSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SpadeSettings:
-    """SPADE generator, style encoder and discriminators (doi 10.1016/j.compmedimag.2022.102123: weights 10, TTUR, hinge).
+    """SPADE generator, style encoder, discriminators (doi 10.1016/j.compmedimag.2022.102123: weights 10, TTUR, hinge).
 
     Attributes
     ----------
     generator, encoder, discriminator
         Arguments of `SpadeGenerator` (without the image size), `StyleEncoder`, `MultiScaleDiscriminator`.
     feature_matching, perceptual, kl, l1
-        Loss weights beside the adversarial term's 1. The papers have no L1; it is what a short training needs to get the
-        grey values right before the discriminator is good.
+        Loss weights beside the adversarial term's 1. The papers have no L1; it is what a short training needs to get
+        the grey values right before the discriminator is good.
     ema
         Decay per step of the averaged generator and encoder, the ones that are kept.
     tables_from
@@ -124,9 +125,9 @@ TINY = Preset(
 SMALL = Preset(
     name="small",
     image_size=128,
-    vae=VaeSettings(samples=24_000),
+    vae=VaeSettings(samples=40_000),
     perceptual=PerceptualSettings(samples=4_800),
-    spade=SpadeSettings(samples=16_000, generator_rate=4e-4, l1=10.0, ema=0.998),
+    spade=SpadeSettings(samples=20_000, generator_rate=4e-4, l1=10.0, ema=0.998),
 )
 
 PAPER = Preset(

@@ -1,0 +1,142 @@
+"""What all networks promise: shapes, keyed weights, rebuilding, gradients."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+import torch
+from network_cases import blobs, noise
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from synthgen.errors import InputError
+from synthgen.networks.discriminators import MultiScaleDiscriminator
+from synthgen.networks.initialise import initialise
+from synthgen.networks.label_vae import LabelVAE, heart_one_hot
+from synthgen.networks.perceptual import VGG19_BLOCKS, TissueNet, Vgg19Features
+from synthgen.networks.spade import SpadeGenerator
+from synthgen.networks.style_encoder import StyleEncoder
+from synthgen.seeding import torch_stream
+
+ONE_HOT = heart_one_hot(blobs(2, 32, 4))
+
+CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], object], object]] = {
+    "vae": (
+        lambda: LabelVAE(image_size=32, encoder_widths=[8, 8], decoder_widths=[8, 8, 8], hidden=16, latent_dim=5),
+        lambda net: net(ONE_HOT, noise(2, 5)),
+        [(2, 4, 32, 32), (2, 5), (2, 5)],
+    ),
+    "spade": (
+        lambda: SpadeGenerator(image_size=32, classes=4, style_dim=3, widths=[8, 8], hidden=4),
+        lambda net: net(blobs(2, 32, 4), noise(2, 3), noise(2, 1, 32, 32)),
+        [(2, 1, 32, 32)],
+    ),
+    "style encoder": (
+        lambda: StyleEncoder(style_dim=3, widths=[4, 8]),
+        lambda net: net(noise(2, 1, 32, 32)),
+        [(2, 3), (2, 3)],
+    ),
+    "discriminator": (
+        lambda: MultiScaleDiscriminator(classes=4, widths=[4, 8], scales=2),
+        lambda net: net(ONE_HOT, noise(2, 1, 32, 32)),
+        [(2, 4, 16, 16), (2, 8, 8, 8), (2, 1, 8, 8), (2, 4, 8, 8), (2, 8, 4, 4), (2, 1, 4, 4)],
+    ),
+    "tissue net": (
+        lambda: TissueNet(classes=4, widths=[4, 8, 8]),
+        lambda net: net(noise(2, 1, 32, 32)),
+        [(2, 4, 32, 32)],
+    ),
+}
+
+
+def flat(value: object) -> list[Tensor]:
+    """All tensors in nested tuples and lists, in order."""
+    return [value] if isinstance(value, Tensor) else [t for part in value for t in flat(part)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_shapes(name: str) -> None:
+    """Every network returns the documented shapes, finite."""
+    build, call, shapes = CASES[name]
+    out = flat(call(initialise(build(), torch_stream(0))))
+    assert [tuple(t.shape) for t in out] == shapes
+    assert all(t.isfinite().all() for t in out)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_initial_weights_depend_on_the_key_alone(name: str) -> None:
+    """Two builds with one key are equal to the bit, with another key not; the global stream is not consulted."""
+    build, _, _ = CASES[name]
+    states = []
+    for key, clutter in ((0, 0), (0, 1), (1, 0)):
+        net = build()
+        for parameter in net.parameters():
+            parameter.data.fill_(clutter)
+        states.append(initialise(net, torch_stream(key)).state_dict())
+    drawn = [key for key in states[0] if key.endswith(("weight", "original", "_u"))]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in drawn)
+    assert any(not torch.equal(states[0][key], states[2][key]) for key in drawn)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_arguments_are_json_and_rebuild_the_network(name: str) -> None:
+    """A network is rebuilt from `arguments` alone, with the same tensors."""
+    build, _, _ = CASES[name]
+    net = build()
+    type(net)(**json.loads(json.dumps(net.arguments))).load_state_dict(net.state_dict())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradient_reaches_every_weight(name: str) -> None:
+    """No weight is left out of the graph."""
+    build, call, _ = CASES[name]
+    net = initialise(build(), torch_stream(0)).train()
+    sum((t * noise(*t.shape)).sum() for t in flat(call(net))).backward()
+    assert [key for key, p in net.named_parameters() if p.grad is None] == []
+
+
+def test_style_is_pooled() -> None:
+    """A style hardly changes when the image is turned upside down: there is no place in it for anatomy."""
+    net = initialise(StyleEncoder(style_dim=3, widths=[4, 8]), torch_stream(0))
+    image, other = noise(1, 1, 32, 32), 3 * noise(1, 1, 32, 32, seed=1)
+    turned = (net(image)[0] - net(image.flip(2))[0]).abs().max()
+    assert turned < 0.2 * (net(image)[0] - net(other)[0]).abs().max()
+
+
+def test_style_means_do_not_depend_on_the_number() -> None:
+    """Encoding more images leaves the first ones' styles bit for bit."""
+    net = initialise(StyleEncoder(style_dim=3, widths=[4, 8]), torch_stream(0))
+    images = noise(11, 32, 32)
+    assert torch.equal(net.encode_images(images[:3]), net.encode_images(images)[:3])
+
+
+def test_vgg_features_come_from_the_users_file(tmp_path) -> None:
+    """A file with torchvision's names gives five feature maps; one tensor short is an input error that names it."""
+    tensors, position, before = {}, 0, 3
+    for widths in VGG19_BLOCKS:
+        for width in widths:
+            tensors |= {
+                f"features.{position}.weight": torch.zeros(width, before, 3, 3),
+                f"features.{position}.bias": torch.ones(width),
+            }
+            position, before = position + 2, width
+        position += 1
+    assert "features.28.weight" in tensors
+    save_file(tensors, tmp_path / "vgg.safetensors")
+    shapes = [
+        tuple(f.shape[1:]) for f in Vgg19Features(tmp_path / "vgg.safetensors").features(torch.zeros(1, 1, 32, 32))
+    ]
+    assert shapes == [(64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4), (512, 2, 2)]
+    del tensors["features.28.bias"]
+    save_file(tensors, tmp_path / "vgg.safetensors")
+    with pytest.raises(InputError, match=r"features\.28\.bias"):
+        Vgg19Features(tmp_path / "vgg.safetensors")
+
+
+def test_vgg_refuses_a_pickle(tmp_path) -> None:
+    """A torch pickle is an input error and is never opened as one."""
+    (tmp_path / "vgg.pth").write_bytes(b"\x80\x04" + bytes(100))
+    with pytest.raises(InputError):
+        Vgg19Features(tmp_path / "vgg.pth")
