@@ -1,4 +1,4 @@
-"""`fit`: from a source cohort to a bundle, in named stages that resume and are skipped when nothing they read changed."""
+"""`fit`: from a source cohort to a bundle, in named stages that resume, or are skipped when nothing changed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from synthgen.cohorts.prepared import PreparedStore
 from synthgen.cohorts.preprocess import PreparedSubject
 from synthgen.engine.donors import Donor, DonorBank, rotation_of
-from synthgen.engine.gate import calibrate, examine
+from synthgen.engine.gate import Measurement, calibrate, examine
 from synthgen.engine.generate import DONORS_FILE, LABEL_VAE, LATENTS_FILE, SPADE
 from synthgen.engine.styles import fit_styles
 from synthgen.errors import InputError
@@ -66,6 +67,13 @@ class _Settings:
     device: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Networks:
+    label_vae: LabelVAE
+    spade: SpadeGenerator
+    encoder: StyleEncoder
+
+
 def fit(
     cohort: SourceCohort,
     out: Path | str,
@@ -78,8 +86,8 @@ def fit(
 ) -> Path:
     """Fit a generator on `cohort`; the same call goes on with an unfinished one.
 
-    Stages: prepare, perceptual, label_vae, renderer, bundle. Work lies in `out` + `.work`, which can be deleted afterwards;
-    kept, it lets a fit with one changed setting reuse the stages before it.
+    Stages: prepare, perceptual, label_vae, renderer, bundle. Work lies in `out` + `.work`, which can be deleted
+    afterwards; kept, it lets a fit with one changed setting reuse the stages before it.
 
     Parameters
     ----------
@@ -104,7 +112,8 @@ def fit(
     """
     out, report = Path(out), report or Report()
     if out.exists():
-        raise InputError(out, expected="a folder that does not exist yet", got="an existing one", hint="Choose another --out")
+        hint = "Choose another --out"
+        raise InputError(out, expected="a folder that does not exist yet", got="an existing one", hint=hint)
     if preset not in PRESETS:
         raise InputError("preset", expected=f"one of {', '.join(PRESETS)}", got=repr(preset))
     if not budget > 0:
@@ -127,56 +136,56 @@ def fit(
 def _prepare(cohort: SourceCohort, stages: Stages, settings: _Settings, report: Report) -> list[PreparedSubject]:
     """Bring the cohort to the common grid, on all processors."""
     pixels = settings.preset.image_size
-    grid = {"pixels": pixels, "spacing_mm": FIELD_OF_VIEW_MM / pixels}
-    described = {"cohort": cohort.name, "subjects": len(cohort), "source": cohort.fingerprint(), **grid}
-    folder = stages.run(
-        "prepare",
-        described,
-        lambda folder: PreparedStore(folder, **grid).fill(cohort, progress=lambda *n: report.count("prepare", *n)),
-    )
-    return list(PreparedStore(folder, **grid))
+    spacing_mm = FIELD_OF_VIEW_MM / pixels
+
+    def work(folder: Path) -> None:
+        store = PreparedStore(folder, pixels=pixels, spacing_mm=spacing_mm)
+        store.fill(cohort, progress=lambda done, total: report.count("prepare", done, total))
+
+    described = {"source": cohort.fingerprint(), "pixels": pixels, "spacing_mm": spacing_mm}
+    folder = stages.run("prepare", described, work)
+    return list(PreparedStore(folder, pixels=pixels, spacing_mm=spacing_mm))
 
 
-def _train(
-    slices: TrainingSlices, stages: Stages, settings: _Settings, report: Report
-) -> dict[str, torch.nn.Module]:
+def _train(slices: TrainingSlices, stages: Stages, settings: _Settings, report: Report) -> _Networks:
     """Train the networks one after the other; finished ones load from their snapshots."""
-    preset, keyed = settings.preset, {"seed": settings.seed, "device": settings.device}
-    perceptual = PerceptualObjective(slices, preset.perceptual, **keyed)
+    preset, seed, device = settings.preset, settings.seed, settings.device
+    perceptual = PerceptualObjective(slices, preset.perceptual, seed=seed, device=device)
     # Slices without heart all look the same to the label VAE; they would only blunt the latent space.
-    with_heart = slices.select(np.isin(slices.labels, HEART).any(axis=(1, 2)))
-    label_vae = VaeObjective(with_heart, preset.vae, **keyed)
+    heart = np.isin(slices.labels, HEART).reshape(len(slices), -1)
+    with_heart = slices.select(np.flatnonzero(heart.any(axis=1)))
+    label_vae = VaeObjective(with_heart, preset.vae, seed=seed, device=device)
 
     def run(name: str, objective: PerceptualObjective | VaeObjective | SpadeObjective) -> None:
         def count(progress: Progress) -> None:
             report.count(name, progress.samples, progress.total)
 
-        described = {"settings": asdict(objective.settings), "seed": settings.seed}
+        described = {"settings": asdict(objective.settings), "seed": seed}
         folder = stages.run(name, described, lambda folder: train(objective, work_dir=folder, report=count))
         train(objective, work_dir=folder)  # loads the finished snapshot when the stage was done before
 
     run("perceptual", perceptual)
     run("label_vae", label_vae)
-    renderer = SpadeObjective(slices, preset.spade, features=perceptual.net, **keyed)
+    renderer = SpadeObjective(slices, preset.spade, features=perceptual.net, seed=seed, device=device)
     run("renderer", renderer)
-    trained = {
-        LABEL_VAE: label_vae.vae,
-        SPADE: renderer.modules["generator_ema"],
-        STYLE_ENCODER: renderer.modules["encoder_ema"],
-    }
-    return {name: module.to("cpu").eval() for name, module in trained.items()}
+    (generator, _), (encoder, _) = renderer.averaged
+    return _Networks(
+        label_vae=label_vae.vae.to("cpu").eval(),
+        spade=cast("SpadeGenerator", generator.to("cpu").eval()),
+        encoder=cast("StyleEncoder", encoder.to("cpu").eval()),
+    )
 
 
 def _write_bundle(
     out: Path,
     cohort: SourceCohort,
     subjects: Sequence[PreparedSubject],
-    networks: dict[str, torch.nn.Module],
+    networks: _Networks,
     settings: _Settings,
 ) -> None:
     """Describe the cohort in latent space, fit styles, calibrate gates, and write everything as one bundle."""
     names = {s.subject_id: _public_id(cohort, s.subject_id) for s in subjects}
-    codec = LabelCodec(networks[LABEL_VAE])
+    codec = LabelCodec(networks.label_vae)
     latents = [_encode(s, names[s.subject_id], codec) for s in subjects]
     donors = [_donor(s, names[s.subject_id], cohort) for s in subjects if s.pathology is Pathology.NOR]
     fields = {
@@ -192,7 +201,7 @@ def _write_bundle(
             "classes": dict(Counter(s.pathology.value for s in subjects)),
         },
         "gates": calibrate([_measure(s) for s in subjects]),
-        "styles": fit_styles(_style_codes(subjects, networks[STYLE_ENCODER])),
+        "styles": fit_styles(_style_codes(subjects, networks.encoder)),
         "provenance": {
             "source": cohort.fingerprint(),
             "seed": settings.seed,
@@ -202,7 +211,8 @@ def _write_bundle(
         },
     }
     tensors = {LATENTS_FILE: LatentBank.of(latents).to_tensors(), DONORS_FILE: DonorBank.of(donors).to_tensors()}
-    save_bundle(out, fields, networks, tensors)
+    named = {LABEL_VAE: networks.label_vae, SPADE: networks.spade, STYLE_ENCODER: networks.encoder}
+    save_bundle(out, fields, named, tensors)
 
 
 def _encode(subject: PreparedSubject, name: str, codec: LabelCodec) -> SubjectLatents:
@@ -235,7 +245,7 @@ def _footprint(stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return out
 
 
-def _measure(subject: PreparedSubject):  # noqa: ANN202 - the engine's own record
+def _measure(subject: PreparedSubject) -> Measurement:
     volumes = {
         phase: Volume(np.where(stack <= Tissue.RV, stack, 0).astype(np.uint8), subject.spacing_mm, subject.affine)
         for phase, stack in subject.labels.items()

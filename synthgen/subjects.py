@@ -56,7 +56,8 @@ class SourceSubject:
                 raise InputError(self.subject_id, expected=f"image and label at {phase}", got="none")
         shapes = {v.shape for v in (*self.images.values(), *self.labels.values())}
         if len(shapes) != 1:
-            raise InputError(self.subject_id, expected="one shape for image and label at ED and ES", got=f"{sorted(shapes)}")
+            expected = "one shape for image and label at ED and ES"
+            raise InputError(self.subject_id, expected=expected, got=f"{sorted(shapes)}")
 
 
 @runtime_checkable

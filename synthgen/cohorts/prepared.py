@@ -1,4 +1,4 @@
-"""`PreparedStore`: a cohort resampled, cropped and normalised once, one file per subject, so that fitting can resume."""
+"""`PreparedStore`: a cohort resampled, cropped and normalised once, a file per subject, so that fitting can resume."""
 
 from __future__ import annotations
 
