@@ -142,7 +142,8 @@ def _prepare(cohort: SourceCohort, stages: Stages, settings: _Settings, report: 
         store = PreparedStore(folder, pixels=pixels, spacing_mm=spacing_mm)
         store.fill(cohort, progress=lambda done, total: report.count("prepare", done, total))
 
-    described = {"source": cohort.fingerprint(), "pixels": pixels, "spacing_mm": spacing_mm}
+    grid = {"pixels": pixels, "spacing_mm": spacing_mm}
+    described = {"cohort": cohort.name, "subjects": len(cohort), "source": cohort.fingerprint(), **grid}
     folder = stages.run("prepare", described, work)
     return list(PreparedStore(folder, pixels=pixels, spacing_mm=spacing_mm))
 
