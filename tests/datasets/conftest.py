@@ -47,6 +47,17 @@ def published(tmp_path_factory, write_dataset) -> Path:
     return write_dataset(tmp_path_factory.mktemp("published") / "cohort", 5, preview_rows=1)
 
 
+@pytest.fixture(scope="session")
+def _small(tmp_path_factory, write_dataset) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("small") / "cohort", 2, preview_rows=1, shape=(2, 8, 8))
+
+
+@pytest.fixture
+def small_dataset(_small, tmp_path) -> Path:
+    """Return a copy of a dataset of two tiny phantoms, for tests that damage it many times."""
+    return Path(shutil.copytree(_small, tmp_path / "small"))
+
+
 @pytest.fixture
 def dataset(published, tmp_path) -> Path:
     """Return a copy of the published dataset that a test may damage."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import copy
 import math
 import multiprocessing
-import pickle
+import pickle  # noqa: TID251 - torch's loaders pickle datasets; what is read here was written here
 import warnings
 
 import numpy as np
@@ -27,6 +27,7 @@ def folder(tmp_path_factory, write_dataset):
 
 @pytest.fixture
 def cohort(folder):
+    """The dataset, opened."""
     return open_dataset(folder)
 
 
@@ -45,7 +46,7 @@ def reads(monkeypatch):
 
 
 def test_1_it_is_a_subjects_dataset(cohort):
-    """It is a `SubjectsDataset` of a subject per phase; int, numpy int, tensor and negative indices work, slices raise."""
+    """It is a `SubjectsDataset` of one item per phase; int, numpy, tensor and negative indices work, slices raise."""
     assert isinstance(cohort, tio.SubjectsDataset)
     assert len(cohort) == 20
     for index in (3, np.int64(3), torch.tensor(3), -17):
@@ -107,9 +108,9 @@ def _sum(batch):
     return float(batch["image"][tio.DATA].sum())
 
 
-@pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (2, "spawn"), (2, "forkserver")])
+@pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (1, "spawn"), (1, "forkserver")])
 def test_6_loaders_make_batches(folder, workers, start):
-    """`SubjectsLoader` gives the same batches with no worker and with two of each start method, also after the parent has
+    """`SubjectsLoader` gives the same batches without workers and with each start method, also after the parent has
     read (12), and `from_batch` brings type and metadata back.
     """
     cohort = open_dataset(folder).subset(range(8))
@@ -189,7 +190,7 @@ def test_10_it_pickles_small_and_copies(cohort, folder):
     cohort[0]
     raw = pickle.dumps(cohort)
     assert len(raw) < 4000 * len(cohort)
-    again = pickle.loads(raw)
+    again = pickle.loads(raw)  # noqa: S301 - as above
     assert torch.equal(again[4]["image"].data, cohort[4]["image"].data)
     image = cohort.dry_iter()[0]["image"]
     for same in (copy.copy(image), copy.deepcopy(image), copy.copy(cohort[0]["image"])):
@@ -200,7 +201,7 @@ def test_10_it_pickles_small_and_copies(cohort, folder):
     loaded = cohort[0]["image"]
     loaded.unload()
     assert loaded.shape == image.shape
-    assert torch.equal(loaded[..., 0].data, cohort[0]["image"].data[..., :1])
+    assert torch.equal(loaded[:, :, 1].data, cohort[0]["image"].data[..., 1:2])
 
 
 def test_11_labels_have_the_digest_of_the_manifest(cohort, folder):

@@ -15,7 +15,7 @@ HOLD += "lock = FolderLock(pathlib.Path(sys.argv[1])); print('held', flush=True)
 
 
 def test_one_holder_at_a_time(tmp_path):
-    """A second lock of the same folder is refused and told who holds it; after release it is free, and no file stays."""
+    """A second lock of a folder is refused and told who holds it; after release it is free, and no file stays."""
     with FolderLock(tmp_path / "cohort"):
         with pytest.raises(InputError, match=f"process {os.getpid()} "):
             FolderLock(tmp_path / "cohort")

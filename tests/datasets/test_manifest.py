@@ -84,7 +84,7 @@ def test_a_changed_manifest_is_damage(dataset):
     ],
 )
 def test_a_hostile_manifest_is_refused_before_anything_is_read(dataset, change):
-    """Huge shapes, paths that leave the dataset, unknown words and keys are InputErrors even with a digest that fits."""
+    """Huge shapes, paths that leave the dataset, unknown words and keys are InputErrors though the digest fits."""
     reseal(dataset, change)
     with pytest.raises(InputError):
         load_manifest(dataset)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 
 import numpy as np
@@ -64,14 +65,12 @@ def mutate(raw: bytes, rng: np.random.Generator) -> bytes:
     return raw[:place] + bytes([raw[place] ^ int(rng.integers(1, 256))]) + raw[place + 1 :]
 
 
-def test_three_hundred_mutations_never_surprise(dataset):
-    """Whatever happens to whichever file, reading gives InputError, DamageError or exactly the right data, and verify
-    finds it.
-    """
+def test_three_hundred_mutations_never_surprise(small_dataset):
+    """Whatever happens to whichever file, reading gives InputError, DamageError or the right data."""
     rng = np.random.default_rng(1)
-    good = contents(dataset)
-    files = sorted(path for path in dataset.rglob("*") if path.is_file())
-    weights = np.array([20.0 if path.suffix == ".json" and path.name != "zarr.json" else 1.0 for path in files])
+    good = contents(small_dataset)
+    files = sorted(path for path in small_dataset.rglob("*") if path.is_file())
+    weights = np.array([8.0 if path.suffix == ".json" and path.name != "zarr.json" else 1.0 for path in files])
     for number in range(300):
         path = files[rng.choice(len(files), p=weights / weights.sum())]
         raw = path.read_bytes()
@@ -79,17 +78,15 @@ def test_three_hundred_mutations_never_surprise(dataset):
         if bad == raw:
             continue
         path.write_bytes(bad)
-        try:
-            assert contents(dataset) == good, (number, path)
-        except (InputError, DamageError):
-            pass
-        assert number % 3 or verify(dataset), (number, path)
+        with contextlib.suppress(InputError, DamageError):
+            assert contents(small_dataset) == good, (number, path)
+        assert number % 3 or verify(small_dataset), (number, path)
         path.write_bytes(raw)
 
 
 def _mutate_json(value, rng):
     """Return a JSON value with one part replaced by something unexpected."""
-    odd = (None, -1, 0, 1e308, 10**40, "", "../../etc/passwd", "\ud800", [], {}, True, [[[]]], "NaN")
+    odd = (None, -1, 0, 1e308, 10**40, "", "../../etc/passwd", "\0", [], {}, True, [[[]]], "NaN")
     if isinstance(value, dict) and value and rng.random() < 0.9:
         key = sorted(value)[int(rng.integers(len(value)))]
         return {**value, key: _mutate_json(value[key], rng)}
@@ -100,19 +97,17 @@ def _mutate_json(value, rng):
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "records/syn-0000.json"])
-def test_forged_documents_never_surprise(dataset, name):
+def test_forged_documents_never_surprise(small_dataset, name):
     """A manifest or record with an odd value and a digest that fits is refused or read; nothing else happens."""
     rng = np.random.default_rng(2)
-    path = dataset / name
+    path = small_dataset / name
     content = json.loads(path.read_bytes())
     del content["digest"]
-    for _ in range(150):
-        try:
-            path.write_bytes(render_document(_mutate_json(content, rng)))
-        except UnicodeEncodeError:
-            continue  # half a character cannot be written
-        try:
-            contents(dataset)
-        except SynthgenError:
-            pass
-        assert verify(dataset) or name == "manifest.json"
+    for _ in range(100):
+        forged = _mutate_json(content, rng)
+        if forged == content or not isinstance(forged, dict):
+            continue
+        path.write_bytes(render_document(forged))
+        with contextlib.suppress(SynthgenError):
+            contents(small_dataset)
+        assert verify(small_dataset) or name == "manifest.json"

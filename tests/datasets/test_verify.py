@@ -22,6 +22,7 @@ def owner(path: str) -> str:
 
 
 def every_file(folder):
+    """Return the paths of all files of a dataset."""
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
@@ -38,12 +39,12 @@ def test_a_moved_dataset_is_whole(published, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["flip first", "flip last", "cut", "grow", "empty", "remove", "link"])
-def test_every_changed_file_is_named(dataset, change, tmp_path):
+def test_every_changed_file_is_named(small_dataset, change, tmp_path):
     """For each file in turn: one changed, missing or additional byte, or the file gone or replaced by a link, is found,
     and the damage names the subject or file.
     """
-    for path in every_file(dataset):
-        target = dataset / path
+    for path in every_file(small_dataset):
+        target = small_dataset / path
         good = target.read_bytes()
         middle = bytes([good[-1] ^ 1])
         if change == "remove":
@@ -61,34 +62,29 @@ def test_every_changed_file_is_named(dataset, change, tmp_path):
                 "empty": b"",
             }
             target.write_bytes(bad[change])
-        found = verify(dataset)
+        found = verify(small_dataset)
         assert found, path
         assert {damage.where for damage in found} == {owner(path)}, path
         assert any(path in damage.what for damage in found), path
         target.unlink(missing_ok=True)
         target.write_bytes(good)
-    assert verify(dataset) == ()
+    assert verify(small_dataset) == ()
 
 
-def test_every_additional_file_is_named(dataset):
-    """A file, folder, link or FIFO that nobody wrote is found wherever it lies, and named with the subject it lies in."""
-    folders = [dataset, *(p for p in dataset.rglob("*") if p.is_dir())]
-    for folder in folders:
-        path = (folder / "extra").relative_to(dataset).as_posix()
-        for make in ("file", "folder", "link", "fifo"):
-            target = folder / "extra"
-            if make == "file":
-                target.write_bytes(b"")
-            elif make == "folder":
-                target.mkdir()
-            elif make == "link":
-                target.symlink_to("/etc/passwd")
-            else:
-                os.mkfifo(target)
-            expected = path if path.startswith("records") else owner(path)
-            assert [d.where for d in verify(dataset)] == [expected], (path, make)
-            target.rmdir() if make == "folder" else target.unlink()
-    assert verify(dataset) == ()
+def test_every_additional_file_is_named(small_dataset):
+    """A file, folder, link or FIFO that nobody wrote is found wherever it lies, and its subject is named."""
+    for folder in [small_dataset, *(p for p in small_dataset.rglob("*") if p.is_dir())]:
+        strangers = [folder / name for name in ("file", "folder", "link", "fifo")]
+        strangers[0].write_bytes(b"")
+        strangers[1].mkdir()
+        strangers[2].symlink_to("/etc/passwd")
+        os.mkfifo(strangers[3])
+        paths = [stranger.relative_to(small_dataset).as_posix() for stranger in strangers]
+        expected = [(p if p.startswith("records") else owner(p), f"{p}: extra; nobody wrote it.") for p in paths]
+        assert [(d.where, d.what) for d in verify(small_dataset)] == sorted(expected)
+        for stranger in strangers:
+            stranger.rmdir() if stranger.is_dir() and not stranger.is_symlink() else stranger.unlink()
+    assert verify(small_dataset) == ()
 
 
 def test_a_lost_folder_names_every_file_in_it(dataset):

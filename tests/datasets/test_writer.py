@@ -22,6 +22,7 @@ KILLER = Path(__file__).with_name("killer.py")
 
 
 def open_writer(out, count=3, plan=None):
+    """Open a writer for phantoms 0 to `count` - 1."""
     return DatasetWriter.open(out, plan=plan or {"seed": 0}, subject_ids=[f"syn-{n:04d}" for n in range(count)])
 
 
@@ -96,7 +97,7 @@ def test_a_folder_of_somebody_else_is_not_taken_over(tmp_path, name):
 
 
 def test_leftovers_of_a_killed_run_are_removed(tmp_path, phantom, write_dataset, tree):
-    """Unmarked volumes, damaged records, damaged volumes, strangers and staged files vanish when the work is resumed."""
+    """Unmarked volumes, damaged records and volumes, strangers and staged files vanish when the work is resumed."""
     write_dataset(tmp_path / "whole", 5)
     plan = {"recipe": "phantoms", "count": 5, "seed": 0}
     ids = [f"syn-{n:04d}" for n in range(5)]

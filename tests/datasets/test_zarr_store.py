@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import math
 
 import google_crc32c
@@ -142,10 +143,8 @@ def test_a_chunk_with_a_forged_checksum_does_no_harm():
     for _ in range(2000):
         forged = bytearray(raw)
         forged[int(rng.integers(0, 40 if rng.random() < 0.5 else len(raw)))] = int(rng.integers(256))
-        try:
+        with contextlib.suppress(DamageError):
             assert decode_chunk(_resealed(bytes(forged)), (10, 6, 10), "image", "chunk").shape == (10, 6, 10)
-        except DamageError:
-            pass
     for short in (b"", b"1234", _resealed(b""), _resealed(raw[:10])):
         with pytest.raises(DamageError):
             decode_chunk(short, (10, 6, 10), "image", "chunk")
