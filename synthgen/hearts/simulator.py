@@ -41,7 +41,6 @@ from synthgen.volumes import Volume
 
 BREATH_HOLD_SD_MM: Final = 2.0
 """Standard deviation of the diaphragm's position between breath-holds."""
-_MAX_DRAWN_SLICES: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,9 +97,7 @@ def simulate(
 def breath_hold_shifts(subject: VirtualSubject, count: int) -> NDArray[np.float64]:
     """Return the superior shift in mm of what breathing moves, per slice; ED and ES of a slice share it."""
     rng = numpy_stream(subject.seed, subject.index, subject.attempt, Stage.THORAX).spawn(1)[0]
-    return (
-        rng.normal(0, BREATH_HOLD_SD_MM, _MAX_DRAWN_SLICES)[:count] if count <= _MAX_DRAWN_SLICES else np.zeros(count)
-    )
+    return rng.normal(0, BREATH_HOLD_SD_MM, count)
 
 
 @dataclass(frozen=True, eq=False)
