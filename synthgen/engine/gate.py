@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ _WALL = (3.0, 35.0)  # mm
 _MASS_DIFFERENCE = 0.2
 _STROKE_DIFFERENCE = 0.5
 
-Gates = Mapping[str, dict]
+Gates = Mapping[str, Any]
 """What `calibrate` returns and a bundle stores; empty for no calibration: fixed limits, every class rule enforced."""
 
 
@@ -144,7 +145,7 @@ def _structure(measurement: Measurement) -> list[Verdict]:
     return [Verdict(name, measurement.complete, float(measurement.complete), "1")]
 
 
-def _topology(measurement: Measurement, limits: Mapping[str, int]) -> list[Verdict]:
+def _topology(measurement: Measurement, limits: Mapping[str, Any]) -> list[Verdict]:
     out = []
     for name, value in measurement.violations.items():
         limit = int(limits.get(name, 1))
@@ -152,7 +153,7 @@ def _topology(measurement: Measurement, limits: Mapping[str, int]) -> list[Verdi
     return out
 
 
-def _physiology(indices: Indices, limits: Mapping[str, float]) -> list[Verdict]:
+def _physiology(indices: Indices, limits: Mapping[str, Any]) -> list[Verdict]:
     measured = _differences(indices)
     mass = float(limits.get("mass_difference", _MASS_DIFFERENCE))
     stroke = float(limits.get("stroke_difference", _STROKE_DIFFERENCE))
@@ -168,7 +169,7 @@ def _physiology(indices: Indices, limits: Mapping[str, float]) -> list[Verdict]:
     ]
 
 
-def _class_rule(measurement: Measurement, table: Mapping[str, dict]) -> list[Verdict]:
+def _class_rule(measurement: Measurement, table: Mapping[str, Any]) -> list[Verdict]:
     known = table.get(measurement.pathology.value, {})
     enforced = {c.name: known.get(c.name, {}).get("enforced", True) for c in CLASS_RULES[measurement.pathology]}
     return [

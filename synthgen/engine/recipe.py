@@ -53,8 +53,9 @@ class Condition(BaseModel):
     @property
     def key(self) -> int:
         """Number of the condition, its count left out: subject k is the same in a cohort of any size."""
-        content = self.model_dump_json(exclude={"count"}).encode()
-        return int.from_bytes(hashlib.sha256(content).digest()[:4], "big")
+        low, high = self.severity
+        content = f"{self.pathology}|{self.vendor or ''}|{low!r}|{high!r}|{self.method}"
+        return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big")
 
 
 class Recipe(BaseModel):

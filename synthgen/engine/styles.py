@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from synthgen.labels import Vendor
 _SHRINKAGE = 0.1
 _WIDEST = 2.5  # standard deviations; beyond it a style is not one that was seen
 
-Styles = Mapping[str, Mapping[str, list]]
+Styles = Mapping[str, Any]
 """Vendor letter to `{"mean": [S], "factor": [S][S], "count": n}`; factor is the covariance's lower Cholesky factor."""
 
 

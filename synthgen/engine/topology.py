@@ -82,9 +82,8 @@ def _of_stack(stack: NDArray[np.uint8]) -> dict[str, int]:
 
 def _crop(stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the heart's in-plane box with a margin of two pixels of background."""
-    heart: NDArray[np.uint8] = np.where(stack <= Tissue.RV, stack, 0).astype(np.uint8)
-    flat: NDArray[np.bool_] = heart.any(axis=0)
-    rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
+    heart = np.where(stack <= Tissue.RV, stack, np.uint8(0))
+    rows, columns = (np.flatnonzero(heart.any(axis=(0, other))) for other in (2, 1))
     if not rows.size:
         return np.zeros((len(stack), 4, 4), dtype=np.uint8)
     return np.pad(heart[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], ((0, 0), (2, 2), (2, 2)))
