@@ -141,6 +141,7 @@ class Prefetched:
         self.licence: str = cohort.licence
         self.citation: str = cohort.citation
         self.label_scheme: LabelScheme = cohort.label_scheme
+        self.of_patients: bool = cohort.of_patients
         self._cohort, self._order, self._progress = cohort, list(order), progress
         self._workers = min(workers or os.cpu_count() or 1, max(len(self._order), 1))
         self._pool: ProcessPoolExecutor | None = None
@@ -160,6 +161,10 @@ class Prefetched:
         """End the processes; what nobody asked for is dropped."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+    def fingerprint(self) -> str:
+        """Return that of the cohort behind it."""
+        return self._cohort.fingerprint()
 
     def __len__(self) -> int:
         """Return the number of subjects of the cohort."""

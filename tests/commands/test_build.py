@@ -1,0 +1,110 @@
+"""`synthgen build`: from a command line to a recipe, and what is said at the end."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from synthgen import cli
+from synthgen.labels import Pathology, Vendor
+
+module = import_module("synthgen.build")
+Recipe = import_module("synthgen.engine.recipe").Recipe
+
+
+@pytest.fixture
+def asked(monkeypatch) -> dict:
+    """Catch what the command asks the use case for, and answer as it would."""
+    calls: dict = {}
+
+    def build(recipe, out, **options):
+        calls.update(recipe=recipe, out=Path(out), **options)
+        options["progress"](recipe.count, recipe.count)
+        return module.Summary(
+            dataset=str(out),
+            subjects=recipe.count,
+            slices=20 * recipe.count,
+            resumed=0,
+            counts={"ARV-A": recipe.count},
+            draws={"ARV": recipe.count + 3},
+            rejected={"ARV": {"topology": 2, "physiology": 1}},
+            seconds=1.0,
+            slices_per_second=20.0,
+            limit="compute",
+            workers=1,
+            device="cpu",
+        )
+
+    monkeypatch.setattr(module, "build", build)
+    return calls
+
+
+def test_the_shortest_line_is_enough(asked, capsys) -> None:
+    """Class and count suffice; the rest is the recipe's own default, and the folder's name tells what was asked for."""
+    assert cli.run(["build", "--target", "ARV", "--count", "168"]) == 0
+    assert asked["recipe"] == Recipe.parse({"conditions": [{"pathology": "ARV", "count": 168}]})
+    assert asked["out"] == Path("cohorts/ARV-168-seed0")
+    assert (asked["workers"], asked["device"]) == (None, "auto")
+    out, err = capsys.readouterr()
+    assert "168 of 168 subjects" in err
+    assert "topology 2, physiology 1" in out
+    assert "cohorts/ARV-168-seed0/preview.png" in out
+
+
+def test_every_option_reaches_the_recipe(asked) -> None:
+    """Classes times vendors become conditions, and every option arrives where it belongs."""
+    line = "build --target arv,HCM --vendor D --vendor A --count 5 --severity 0.7:1 --correlation none"
+    assert (
+        cli.run([*line.split(), "--bundle", "own", "--seed", "9", "--out", "x", "--workers", "2", "--device", "cpu"])
+        == 0
+    )
+    recipe = asked["recipe"]
+    pairs = [(condition.pathology, condition.vendor) for condition in recipe.conditions]
+    assert pairs == [(p, v) for p in (Pathology.ARV, Pathology.HCM) for v in (Vendor.D, Vendor.A)]
+    assert {condition.count for condition in recipe.conditions} == {5}
+    assert {condition.severity for condition in recipe.conditions} == {(0.7, 1.0)}
+    assert (recipe.correlation, recipe.bundle, recipe.seed) == ("none", "own", 9)
+    assert (asked["out"], asked["workers"], asked["device"]) == (Path("x"), 2, "cpu")
+
+
+def test_a_recipe_file_says_it_all(asked, tmp_path) -> None:
+    """A recipe file is taken as it is, named after itself; seed and bundle may be said again on the command line."""
+    file = tmp_path / "mine.json"
+    Recipe.parse({"conditions": [{"pathology": "DCM", "count": 3}], "seed": 5, "bundle": "other"}).save(file)
+    assert cli.run(["build", "--recipe", str(file)]) == 0
+    assert asked["recipe"] == Recipe.load(file)
+    assert asked["out"] == Path("cohorts/mine")
+    assert cli.run(["build", "--recipe", str(file), "--seed", "6"]) == 0
+    assert (asked["recipe"].seed, asked["recipe"].bundle) == (6, "other")
+
+
+def test_json_is_one_document(asked, capsys) -> None:
+    """With `--json` standard output is one JSON document and standard error is silent."""
+    assert cli.run(["build", "--target", "all", "--count", "2", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert json.loads(out)["subjects"] == 10
+
+
+def test_a_dry_run_builds_nothing(asked, capsys, monkeypatch) -> None:
+    """A dry run tells subjects, time, memory and disk, and makes nothing."""
+
+    def dry_run(recipe, **options):
+        return module.Estimate(
+            subjects=recipe.count,
+            slices=44,
+            seconds=90.0,
+            memory_bytes=1_500_000_000,
+            disk_bytes=2_000_000,
+            workers=2,
+            device="cpu",
+        )
+
+    monkeypatch.setattr(module, "dry_run", dry_run)
+    assert cli.run(["build", "--target", "ARV", "--count", "2", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert all(text in out for text in ("1.5 min", "1.50 GB", "2 MB", "44"))
+    assert asked == {}

@@ -1,0 +1,54 @@
+"""`synthgen fit`: from a command line to a cohort and a fit."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from synthgen import cli
+from synthgen.cohorts.acdc import Acdc
+from synthgen.cohorts.mnms import Mnms
+from synthgen.commands.fit import open_cohort
+from synthgen.hearts.virtual_hearts import VirtualHearts
+from synthgen.simulate import simulate
+
+module = import_module("synthgen.fit")
+
+
+def test_hearts_are_a_cohort_of_their_own() -> None:
+    """`hearts:7` is seven virtual hearts of the seed."""
+    cohort = open_cohort("hearts:7", seed=3)
+    assert isinstance(cohort, VirtualHearts)
+    assert (len(cohort), cohort.seed) == (7, 3)
+
+
+@pytest.mark.parametrize(("layout", "kind"), [("acdc", Acdc), ("mnms", Mnms)])
+def test_folders_are_read_by_their_kind(layout, kind, tmp_path) -> None:
+    """`acdc:DIR` and `mnms:DIR` are the readers of those layouts."""
+    simulate(VirtualHearts(1, pixels=64, spacing_mm=2.0), tmp_path / "d", layout=layout, workers=1)
+    cohort = open_cohort(f"{layout}:{tmp_path / 'd'}")
+    assert isinstance(cohort, kind)
+    assert len(cohort) == 1
+
+
+def test_options_reach_the_fit(monkeypatch, capsys) -> None:
+    """Every option arrives at the use case, and its stages and counts are told."""
+    asked: dict = {}
+
+    def fit(cohort, out, *, report, **options):
+        asked.update(cohort=cohort, out=out, **options)
+        report.stage("label_vae: starting")
+        report.count("label_vae", 5, 5)
+        return out
+
+    monkeypatch.setattr(module, "fit", fit)
+    line = "fit hearts:2 --out b --preset tiny --budget 0.5 --seed 4 --device cpu"
+    assert cli.run(line.split()) == 0
+    options = {name: asked[name] for name in ("out", "preset", "budget", "seed", "device")}
+    assert options == {"out": Path("b"), "preset": "tiny", "budget": 0.5, "seed": 4, "device": "cpu"}
+    out, err = capsys.readouterr()
+    assert out == "bundle in b\n"
+    assert err.splitlines()[0] == "label_vae: starting"
+    assert err.splitlines()[1].startswith("5 of 5 label_vae")

@@ -1,0 +1,45 @@
+"""`synthgen show`: the facts of a dataset or a bundle."""
+
+from __future__ import annotations
+
+import json
+
+from PIL import Image
+
+from synthgen import cli
+
+
+def test_a_dataset_is_told_on_one_screen(published, capsys) -> None:
+    """Subjects, classes, vendors, grids and indices of a dataset fit on a screen of 24 lines of 120 characters."""
+    assert cli.run(["show", str(published)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 120 + len(str(published))
+    text = "\n".join(lines)
+    assert all(part in text for part in ("HCM 1", "DCM 1", "64 x 64 at 2.00 mm", "LV EF, %", "preview.png"))
+
+
+def test_a_dataset_as_json(published, capsys) -> None:
+    """The same facts come as one JSON document with numbers."""
+    assert cli.run(["show", str(published), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["subjects"] == 2
+    assert 5 < document["indices"]["lv_ef_percent"]["DCM"]["mean"] < 45
+    assert document["slices"] > 20
+
+
+def test_a_sheet_is_drawn_on_request(published, tmp_path, capsys) -> None:
+    """`--sheet` draws as many subjects as are asked for into a picture of its own."""
+    assert cli.run(["show", str(published), "--sheet", str(tmp_path / "one.png"), "--rows", "1"]) == 0
+    assert str(tmp_path / "one.png") in capsys.readouterr().out
+    assert cli.run(["show", str(published), "--sheet", str(tmp_path / "two.png"), "--rows", "2"]) == 0
+    with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
+        assert one.height < two.height
+
+
+def test_the_shipped_bundle_is_told(capsys) -> None:
+    """`show default` says what the shipped bundle was fitted on and under which licence."""
+    assert cli.run(["show", "default"]) == 0
+    out = capsys.readouterr().out
+    assert "virtual hearts" in out
+    assert "Apache-2.0" in out
