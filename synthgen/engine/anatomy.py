@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from synthgen.engine.plan import SubjectSpec
 from synthgen.engine.tidy import tidy
 from synthgen.factors.copula import CopulaSampler, Draw
-from synthgen.factors.latents import Recipient, from_levels
+from synthgen.factors.latents import SPAN, Recipient, from_levels
 from synthgen.seeding import Stage, numpy_stream
 
 FEWEST_SLICES = 3
@@ -32,26 +32,26 @@ class HeartStacks:
     Attributes
     ----------
     labels
-        `(2 phases, slices, H, W)`, codes 0 to 3, base first.
+        `(2 phases, slices, H, W)`, codes 0 to 3, base first; from the first to the last slice with heart in either.
     draw
         The sample of the class that it was interpolated towards.
-    length_mm
-        Length after interpolation; the slices cover it as nearly as their spacing allows.
+    span_mm
+        Where the heart lies along the stack after interpolation, by the names of `latents.SPAN`; slices follow it as
+        nearly as their spacing allows.
     tidied_pixels
         Pixels that the repair changed.
     """
 
     labels: NDArray[np.uint8]
     draw: Draw
-    length_mm: float
+    span_mm: NDArray[np.float64]
     tidied_pixels: int
 
     def as_dict(self) -> dict[str, object]:
         """Return what was drawn and done as JSON values."""
         return {
             "slices": int(self.labels.shape[1]),
-            "length_mm": round(self.length_mm, 4),
-            "sampled_length_mm": round(self.draw.length_mm, 4),
+            **{name: round(float(value), 4) for name, value in zip(SPAN, self.span_mm, strict=True)},
             "eigenvalue_added": self.draw.eigenvalue_added,
             "latents_outside_class_range": self.draw.outside,
             "tidied_pixels": self.tidied_pixels,
@@ -77,9 +77,18 @@ def draw_heart(
     sampler, recipient = source
     draw = sampler.draw(recipient, numpy_stream(spec.seed, spec.key, attempt, Stage.LATENT))
     levels = (1.0 - spec.severity) * recipient.levels + spec.severity * draw.levels
-    length = (1.0 - spec.severity) * recipient.length_mm + spec.severity * draw.length_mm
-    count = max(round(length / spacing_mm) + 1, FEWEST_SLICES)
-    latents = from_levels(levels, count)
-    decoded = decode(latents.reshape(2 * count, -1).astype(np.float32))
-    labels, changed = tidy(decoded)
-    return HeartStacks(labels.reshape(2, count, *labels.shape[1:]), draw, length, changed)
+    span = (1.0 - spec.severity) * recipient.span_mm + spec.severity * draw.span_mm
+    counts, starts = slices_of(span, spacing_mm)
+    latents = [from_levels(phase, count) for phase, count in zip(levels, counts, strict=True)]
+    decoded, changed = tidy(decode(np.concatenate(latents).astype(np.float32)))
+    labels = np.zeros((2, max(s + n for s, n in zip(starts, counts, strict=True)), *decoded.shape[1:]), dtype=np.uint8)
+    for number, part in enumerate(np.split(decoded, [counts[0]])):
+        labels[number, starts[number] : starts[number] + counts[number]] = part
+    return HeartStacks(labels, draw, span, changed)
+
+
+def slices_of(span_mm: NDArray[np.float64], spacing_mm: float) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return how many slices carry heart at ED and ES, and which is the first of each; the earlier first slice is 0."""
+    ed, es = (max(round(float(length) / spacing_mm) + 1, FEWEST_SLICES) for length in span_mm[:2])
+    descent = round(float(span_mm[2]) / spacing_mm)
+    return (ed, es), (max(-descent, 0), max(descent, 0))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from synthgen.factors.kendall import kendall
-from synthgen.factors.latents import LEVELS, LatentStatistics, Recipient
+from synthgen.factors.latents import LEVELS, SPAN, LatentStatistics, Recipient
 
 Correlation = Literal["class", "recipient", "paper", "none"]
 """How the values of one sample hang together.
@@ -60,8 +60,8 @@ class Draw:
     ----------
     levels
         `(2 phases, 32 levels, d)`.
-    length_mm
-        Length of the heart that goes with it.
+    span_mm
+        Where the heart that goes with it lies along the stack; by the names of `latents.SPAN`.
     eigenvalue_added
         What the eigenvalue floors of the factors added, in all.
     outside
@@ -69,7 +69,7 @@ class Draw:
     """
 
     levels: NDArray[np.float64]
-    length_mm: float
+    span_mm: NDArray[np.float64]
     eigenvalue_added: float
     outside: float
 
@@ -94,7 +94,7 @@ class CopulaSampler:
     def draw(self, recipient: Recipient, stream: np.random.Generator) -> Draw:
         """Draw one stack; everything random comes from `stream`, in a fixed order."""
         normal = stream.standard_normal(self.statistics.mean.shape)
-        length_normal = float(stream.standard_normal())
+        span_normal = stream.standard_normal(len(SPAN))
         if self.correlation == "paper":
             levels, added = self._published(normal, recipient)
         else:
@@ -103,7 +103,7 @@ class CopulaSampler:
         s = self.statistics
         slack = 1e-9 * (1.0 + np.abs(s.mean))
         outside = float(((levels < s.minimum - slack) | (levels > s.maximum + slack)).mean())
-        return Draw(levels, self._length(levels, length_normal), added, outside)
+        return Draw(levels, self._span(levels, span_normal), added, outside)
 
     def _correlated(self, normal: NDArray[np.float64], recipient: Recipient) -> tuple[NDArray[np.float64], float]:
         if self.correlation == "none":
@@ -131,15 +131,13 @@ class CopulaSampler:
             added += rows.added + dimensions.added
         return out, added
 
-    def _length(self, levels: NDArray[np.float64], normal: float) -> float:
+    def _span(self, levels: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the span that goes with a sample, within the class's range: beyond it the regression says nothing."""
         s = self.statistics
-        mean, sd, low, high = (float(v) for v in s.length)
         residual = s.standardised(levels).reshape(2 * LEVELS, -1).mean(axis=0)
-        # Clipped: beyond the cohort's lengths the regression says nothing.
-        expected = float(np.clip(mean + (residual * s.length_weights[:-1]).sum(), low, high))
-        spread = min(float(s.length_weights[-1]), sd)
-        bounds = (np.array([v]) for v in (expected, spread, low, high))
-        return float(truncated_normal(ndtr(np.array([normal])), *bounds)[0])
+        mean, _, low, high = s.span
+        drawn = mean + np.einsum("ij,j->i", s.span_weights, residual) + np.einsum("ij,j->i", s.span_factor, normal)
+        return np.clip(drawn, low, high)
 
 
 def to_pearson(tau: NDArray[np.float64]) -> NDArray[np.float64]:

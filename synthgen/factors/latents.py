@@ -3,7 +3,8 @@
 After Amirrajab et al. 2022 (arXiv 2209.04223): every subject's slices are interpolated in latent space to the same
 number of levels; mean, standard deviation, minimum and maximum at every level and dimension describe a class. Beyond
 the paper, end-diastole and end-systole are described together, correlation is taken on standardised residuals of the
-whole class, and the length of the heart is part of the description.
+whole class, and where the heart begins and ends is part of the description: the base descends in systole, so the
+slices of a phase run from its own most basal to its own most apical one, and every level carries heart.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from synthgen.factors.kendall import kendall
 from synthgen.labels import HEART, Pathology, Phase
 
 LEVELS = 32
-"""Levels from the most basal slice with heart (0) to the most apical (31)."""
+"""Levels from a phase's most basal slice with heart (0) to its most apical (31)."""
+
+SPAN = ("ed_length_mm", "es_length_mm", "es_descent_mm")
+"""Where a heart lies along the stack: distance of the first and last slice at ED and at ES, and how far the first slice
+at ES lies below (towards the apex of) that at ED."""
 
 _FLAT_SD = 1e-6  # below this a latent value is a constant of its class
 _RIDGE_GRID = tuple(10.0**power for power in range(-2, 5))
@@ -34,25 +39,20 @@ Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 @dataclass(frozen=True, kw_only=True)
 class SubjectLatents:
-    """Latents of one subject's stack, from the most basal to the most apical slice that carries heart in either phase.
+    """Latents of one subject's stacks, each from the most basal to the most apical slice that carries heart.
 
     Attributes
     ----------
     slices
-        Posterior means, `(2 phases, n slices, dimensions)`, ED first, base first.
-    spacing_mm
-        Distance of the slices.
+        Posterior means of ED and ES, `(slices of that phase, dimensions)` each, base first.
+    span_mm
+        By the names of `SPAN`.
     """
 
     subject_id: str
     pathology: Pathology
-    slices: NDArray[np.float32]
-    spacing_mm: float
-
-    @property
-    def length_mm(self) -> float:
-        """Distance from the first to the last slice with heart."""
-        return (self.slices.shape[1] - 1) * self.spacing_mm
+    slices: tuple[NDArray[np.float32], NDArray[np.float32]]
+    span_mm: NDArray[np.float64]
 
     @property
     def levels(self) -> NDArray[np.float64]:
@@ -62,11 +62,11 @@ class SubjectLatents:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipient:
-    """A normal subject whose stack pathology is added to: latents `(2, 32, dimensions)` and length in millimetres."""
+    """A normal subject whose stack pathology is added to: latents `(2, 32, dimensions)` and span `(3,)`."""
 
     subject_id: str
     levels: NDArray[np.float32]
-    length_mm: float
+    span_mm: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +83,12 @@ class LatentStatistics:
         Tau-b between the d dimensions of the standardised residuals, rows pooled.
     raw_dimension_tau
         `(2, d, d)`: tau-b between dimensions of the raw latents of all slices of a phase, as published.
-    length
-        Mean, sd, minimum and maximum of the heart's length in millimetres.
-    length_weights
-        `(d + 1,)`: ridge regression of length on the residual averaged over rows, in millimetres, then the standard
-        deviation it leaves unexplained.
+    span
+        `(4, 3)`: mean, sd, minimum and maximum of each number of `SPAN`.
+    span_weights
+        `(3, d)`: ridge regression of the span on the residual averaged over rows, in millimetres.
+    span_factor
+        `(3, 3)`: lower Cholesky factor of the covariance that the regression leaves unexplained.
     count
         Number of subjects.
     """
@@ -99,8 +100,9 @@ class LatentStatistics:
     row_tau: NDArray[np.float64]
     dimension_tau: NDArray[np.float64]
     raw_dimension_tau: NDArray[np.float64]
-    length: NDArray[np.float64]
-    length_weights: NDArray[np.float64]
+    span: NDArray[np.float64]
+    span_weights: NDArray[np.float64]
+    span_factor: NDArray[np.float64]
     count: int
 
     @classmethod
@@ -119,7 +121,8 @@ class LatentStatistics:
         residual = standardise(levels, mean, sd)
         count, dimensions = len(subjects), levels.shape[-1]
         rows = residual.reshape(count, 2 * LEVELS, dimensions)
-        length = np.array([subject.length_mm for subject in subjects])
+        span = np.stack([subject.span_mm for subject in subjects])
+        weights, unexplained = _ridge(rows.mean(axis=1), span)
         return cls(
             mean=mean,
             sd=sd,
@@ -128,8 +131,9 @@ class LatentStatistics:
             row_tau=kendall(rows.transpose(2, 0, 1)),
             dimension_tau=kendall(rows.transpose(1, 0, 2)),
             raw_dimension_tau=np.stack([_raw_tau(subjects, phase) for phase in range(2)]),
-            length=np.array([length.mean(), length.std(), length.min(), length.max()]),
-            length_weights=_ridge(rows.mean(axis=1), length),
+            span=np.stack([span.mean(axis=0), span.std(axis=0), span.min(axis=0), span.max(axis=0)]),
+            span_weights=weights,
+            span_factor=_covariance_factor(unexplained),
             count=count,
         )
 
@@ -156,7 +160,7 @@ class LatentBank:
         """
         by_class = {p: [s for s in subjects if s.pathology is p] for p in Pathology}
         recipients = tuple(
-            Recipient(subject_id=s.subject_id, levels=s.levels.astype(np.float32), length_mm=s.length_mm)
+            Recipient(subject_id=s.subject_id, levels=s.levels.astype(np.float32), span_mm=s.span_mm)
             for s in by_class[Pathology.NOR]
         )
         if not recipients:
@@ -169,7 +173,7 @@ class LatentBank:
     def to_tensors(self) -> dict[str, torch.Tensor]:
         """Return the bank as a flat dictionary for a safetensors file."""
         out = {"recipients.levels": torch.from_numpy(np.stack([r.levels for r in self.recipients]))}
-        out["recipients.length_mm"] = torch.tensor([r.length_mm for r in self.recipients], dtype=torch.float64)
+        out["recipients.span_mm"] = torch.from_numpy(np.stack([r.span_mm for r in self.recipients]))
         out["recipients.ids"] = encode_json([r.subject_id for r in self.recipients])
         for pathology, statistics in self.statistics.items():
             for item in fields(statistics):
@@ -188,14 +192,12 @@ class LatentBank:
         """
         try:
             ids = decode_json(tensors["recipients.ids"])
-            levels, lengths = tensors["recipients.levels"].numpy(), tensors["recipients.length_mm"].tolist()
+            levels, spans = tensors["recipients.levels"].numpy(), tensors["recipients.span_mm"].numpy()
             classes = [p for p in Pathology if f"{p}.mean" in tensors]
             statistics = {p: _statistics_from(tensors, p) for p in classes}
         except KeyError as missing:
             raise InputError("latents.safetensors", expected=f"a tensor {missing}", got="none") from missing
-        recipients = (
-            Recipient(subject_id=i, levels=v, length_mm=x) for i, v, x in zip(ids, levels, lengths, strict=True)
-        )
+        recipients = (Recipient(subject_id=i, levels=v, span_mm=x) for i, v, x in zip(ids, levels, spans, strict=True))
         return cls(statistics=statistics, recipients=tuple(recipients))
 
 
@@ -206,13 +208,27 @@ def encode_subject(
     spacing_mm: float,
     encode: Encode,
 ) -> SubjectLatents:
-    """Encode the slices that carry heart; labels are `(z, H, W)` per phase, codes above 3 count as background."""
-    part = heart_range([labels[phase] for phase in Phase])
-    stacks = [np.where(labels[phase][part] <= max(HEART), labels[phase][part], 0).astype(np.uint8) for phase in Phase]
-    latents = encode(np.concatenate(stacks)).reshape(2, part.stop - part.start, -1)
-    return SubjectLatents(
-        subject_id=subject_id, pathology=pathology, slices=latents.astype(np.float32), spacing_mm=spacing_mm
-    )
+    """Encode the slices that carry heart.
+
+    Parameters
+    ----------
+    labels
+        `(z, H, W)` per phase, base first; codes above 3 count as background.
+    spacing_mm
+        Distance of the slices.
+
+    Raises
+    ------
+    InputError
+        If a phase carries no heart.
+    """
+    parts = [heart_range([labels[phase]]) for phase in Phase]
+    stacks = [labels[phase][part] for phase, part in zip(Phase, parts, strict=True)]
+    latents = encode(np.concatenate([np.where(s <= max(HEART), s, 0).astype(np.uint8) for s in stacks]))
+    ed, es = (part.stop - part.start for part in parts)
+    span = np.array([ed - 1, es - 1, parts[1].start - parts[0].start]) * float(spacing_mm)
+    slices = (latents[:ed].astype(np.float32), latents[ed:].astype(np.float32))
+    return SubjectLatents(subject_id=subject_id, pathology=pathology, slices=slices, span_mm=span)
 
 
 def heart_range(stacks: Sequence[NDArray[np.uint8]]) -> slice:
@@ -277,20 +293,33 @@ def _raw_tau(subjects: Sequence[SubjectLatents], phase: int) -> NDArray[np.float
     return kendall(np.concatenate([subject.slices[phase] for subject in subjects])[None])
 
 
-def _ridge(features: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ridge weights and the residual sd; the penalty has the least leave-one-out error (hat-matrix shortcut)."""
-    centred = target - target.mean()
+def _ridge(
+    features: NDArray[np.float64], targets: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return ridge weights `(targets, features)` and leave-one-out residuals `(n, targets)`.
+
+    One penalty for all targets: that of the least leave-one-out error in units of each target's variance (by the
+    hat-matrix shortcut), infinity among the candidates.
+    """
+    centred = targets - targets.mean(axis=0)
+    scale = np.maximum(centred.std(axis=0), _FLAT_SD)
     left, singular, right = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
     projected = left.T @ centred
-    best_error, best_weights = np.inf, np.zeros(features.shape[1])
+    count = len(targets)
+    best_weights, best_residual = np.zeros((targets.shape[1], features.shape[1])), centred * count / (count - 1)
     for penalty in _RIDGE_GRID:
         shrink = singular**2 / (singular**2 + penalty)
-        hat = ((left * shrink) * left).sum(axis=1) + 1.0 / len(target)
-        error = float((((centred - left @ (shrink * projected)) / np.maximum(1.0 - hat, 1e-3)) ** 2).mean())
-        if error < best_error:
-            best_error = error
-            best_weights = right.T @ (singular / (singular**2 + penalty) * projected)
-    return np.append(best_weights, min(np.sqrt(best_error), target.std()))
+        hat = ((left * shrink) * left).sum(axis=1) + 1.0 / count
+        residual = (centred - left @ (shrink[:, None] * projected)) / np.maximum(1.0 - hat, 1e-3)[:, None]
+        if ((residual / scale) ** 2).sum() < ((best_residual / scale) ** 2).sum():
+            best_residual = residual
+            best_weights = (right.T @ ((singular / (singular**2 + penalty))[:, None] * projected)).T
+    return best_weights, best_residual
+
+
+def _covariance_factor(residual: NDArray[np.float64]) -> NDArray[np.float64]:
+    covariance = residual.T @ residual / len(residual)
+    return np.linalg.cholesky(covariance + _FLAT_SD * np.eye(len(covariance)))
 
 
 def _statistics_from(tensors: Mapping[str, torch.Tensor], pathology: Pathology) -> LatentStatistics:

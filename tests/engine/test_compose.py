@@ -27,6 +27,7 @@ def body_slice(lv, wall, rv, centre=(31.5, 31.5)):
 
 
 def donor(slices=8, margins=(1, 2)):
+    """Return a donor with bare slices on either side of its heart."""
     stack = [body_slice(7 - 0.5 * z, 3, 6 - 0.4 * z) for z in range(slices)]
     bare = np.full((SIZE, SIZE), Tissue.LUNG, dtype=np.uint8)
     whole = np.stack([bare] * margins[0] + stack + [bare] * margins[1])
@@ -43,10 +44,12 @@ def donor(slices=8, margins=(1, 2)):
 
 
 def hearts_of(stack):
+    """Return the heart labels alone."""
     return np.where(stack <= 3, stack, 0).astype(np.uint8)
 
 
 def new_hearts(count, lv=10.0, wall=4.0, rv=8.0, centre=(31.5, 31.5)):
+    """Return both phases of a heart of another size."""
     one = hearts_of(np.stack([body_slice(lv - 0.5 * z, wall, rv - 0.4 * z, centre) for z in range(count)]))
     return np.stack([one, one])
 

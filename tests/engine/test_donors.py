@@ -8,6 +8,7 @@ from synthgen.subjects import Body
 
 
 def make(name, body=None):
+    """Return a donor of random labels."""
     stream = np.random.default_rng(len(name))
     labels = {phase: stream.integers(0, 9, (5, 16, 16)).astype(np.uint8) for phase in Phase}
     return Donor(

@@ -28,10 +28,12 @@ def volume(lv_mm, wall_mm, rv_mm):
 
 
 def heart(ed=(24, 9, 28), es=(16, 12, 18)):
+    """Return both phases of a plausible normal heart."""
     return {Phase.ED: volume(*ed), Phase.ES: volume(*es)}
 
 
 def failed(labels, pathology=Pathology.NOR, gates=None, body=BODY):
+    """Return the names of the gates that refuse a heart."""
     verdicts = check(examine(pathology, labels, body), gates if gates is not None else {})
     return {verdict.name for verdict in verdicts if not verdict.passed}
 

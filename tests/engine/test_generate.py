@@ -16,16 +16,19 @@ from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
 
 @pytest.fixture(scope="module")
 def specs(bundle):
+    """Return three planned subjects of two classes."""
     conditions = tuple(Condition(pathology=p, count=3) for p in (Pathology.ARV, Pathology.HCM))
     return plan(Recipe(conditions=conditions), bundle)
 
 
 @pytest.fixture(scope="module")
 def subjects(generator, specs):
+    """Return the subjects that come of them."""
     return {spec.subject_id: generator.generate(spec) for spec in specs}
 
 
 def equal(one, other):
+    """Return whether two subjects agree to the bit, history included."""
     return (
         all(
             np.array_equal(volumes(one)[phase].voxels, volumes(other)[phase].voxels)

@@ -9,10 +9,12 @@ from synthgen.labels import Pathology, Vendor
 
 
 def arv(count, **changes):
+    """Return a condition for so many ARV subjects."""
     return Condition(pathology=Pathology.ARV, count=count, **changes)
 
 
 def planned(bundle, *conditions, seed=0):
+    """Return the plan of a recipe with these conditions."""
     return plan(Recipe(conditions=conditions, seed=seed), bundle)
 
 

@@ -8,6 +8,7 @@ from synthgen.labels import Pathology, Vendor
 
 
 def recipe(**changes):
+    """Return a small recipe."""
     return Recipe(conditions=(Condition(pathology=Pathology.ARV, count=3),), **changes)
 
 

@@ -8,6 +8,7 @@ from synthgen.labels import Vendor
 
 @pytest.fixture(scope="module")
 def codes():
+    """Return style vectors of two vendors, correlated between dimensions."""
     stream = np.random.default_rng(0)
     mixing = stream.normal(size=(3, 3))
     return {v: 10.0 * k + stream.normal(size=(300, 3)) @ mixing for k, v in enumerate((Vendor.A, Vendor.D))}

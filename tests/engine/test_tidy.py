@@ -8,6 +8,7 @@ from synthgen.engine.tidy import holes, tidy
 
 
 def ring(size=16, outer=6, inner=3):
+    """Return a cavity inside a ring."""
     y, x = np.indices((size, size)) - (size - 1) / 2
     radius = np.hypot(y, x)
     return np.where(radius <= inner, 1, np.where(radius <= outer, 2, 0)).astype(np.uint8)

@@ -18,6 +18,7 @@ def heart(*, slices=8):
 
 
 def count(change, name):
+    """Return how often a criterion is broken after one change at ED."""
     ed, es = heart(), heart()
     change(ed)
     return violations({Phase.ED: ed, Phase.ES: es})[name]
@@ -31,6 +32,8 @@ def test_a_sound_heart_breaks_nothing():
 
 
 def paint(where, value):
+    """Return a change that paints a part of a stack."""
+
     def change(stack):
         stack[where] = value
 

@@ -13,24 +13,27 @@ DRAWS = 400
 
 
 def subject(number, pathology):
+    """Return a smooth stack whose phases hang together."""
     stream = np.random.default_rng(number)
     z = np.linspace(0, 1, 10)[None, :, None]
     common = stream.normal(size=(1, 1, 1))
     offset, slope = stream.normal(size=(2, 1, 1, DIMENSIONS))
     slices = 3.0 + offset + common + slope * z + 0.3 * stream.normal(size=(2, 10, DIMENSIONS))
-    return SubjectLatents(
-        subject_id=str(number), pathology=pathology, slices=slices.astype(np.float32), spacing_mm=8 + stream.random()
-    )
+    ed, es = slices.astype(np.float32)
+    span = 80 + np.array([9.0, 8.0, 2.0]) * stream.normal()
+    return SubjectLatents(subject_id=str(number), pathology=pathology, slices=(ed, es), span_mm=span)
 
 
 @pytest.fixture(scope="module")
 def bank():
+    """Return a bank of two classes."""
     return LatentBank.of(
         [subject(1000 * k + i, p) for k, p in enumerate((Pathology.NOR, Pathology.ARV)) for i in range(40)]
     )
 
 
 def draws(bank, correlation, count=DRAWS):
+    """Return draws of one way of correlating."""
     sampler = CopulaSampler(bank.statistics[Pathology.ARV], correlation)
     return [sampler.draw(bank.recipients[0], numpy_stream(0, i, 0, Stage.LATENT)) for i in range(count)]
 
@@ -98,13 +101,15 @@ def test_zero_is_a_seed_and_streams_are_keyed(bank):
         assert not np.array_equal(first, levels(*other))
 
 
-def test_length_stays_within_the_class(bank):
-    """A drawn heart is neither shorter nor longer than the class's shortest and longest."""
-    lengths = np.array([draw.length_mm for draw in draws(bank, "class", 100)])
-    _, sd, low, high = bank.statistics[Pathology.ARV].length
-    assert lengths.min() >= low
-    assert lengths.max() <= high
-    assert lengths.std() > 0.5 * sd
+def test_spans_are_those_of_the_class(bank):
+    """A drawn heart is no shorter and no longer than the class's, and its ED and ES lengths hang together as theirs."""
+    spans = np.array([draw.span_mm for draw in draws(bank, "class", 200)])
+    mean, sd, low, high = bank.statistics[Pathology.ARV].span
+    assert (spans >= low).all()
+    assert (spans <= high).all()
+    np.testing.assert_allclose(spans.mean(axis=0), mean, atol=0.35 * sd.max())
+    np.testing.assert_allclose(spans.std(axis=0), sd, rtol=0.3)
+    assert np.corrcoef(spans[:, 0], spans[:, 1])[0, 1] > 0.95
 
 
 def test_a_matrix_that_is_not_positive_definite_gets_a_factor():
@@ -124,7 +129,7 @@ def test_a_healthy_matrix_is_left_alone():
 
 
 def test_kendall_to_pearson_is_greiners_relation():
-    """tau 0, 1/3 and 1 of a Gaussian pair are correlations 0, 1/2 and 1."""
+    """Tau 0, 1/3 and 1 of a Gaussian pair are correlations 0, 1/2 and 1."""
     np.testing.assert_allclose(to_pearson(np.array([0.0, 1 / 3, 1.0])), [0.0, 0.5, 1.0], atol=1e-12)
 
 

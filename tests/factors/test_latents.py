@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -25,13 +27,17 @@ def subject(number, pathology=Pathology.NOR, count=None, shift=0.0):
     count = count or int(stream.integers(6, 13))
     z = np.linspace(0, 1, count)[None, :, None]
     offset, slope = stream.normal(size=(2, 1, 1, DIMENSIONS))
-    slices = shift + offset + slope * z + 0.1 * stream.normal(size=(2, count, DIMENSIONS))
+    slices = (shift + offset + slope * z + 0.1 * stream.normal(size=(2, count, DIMENSIONS))).astype(np.float32)
     return SubjectLatents(
-        subject_id=f"{pathology}{number}", pathology=pathology, slices=slices.astype(np.float32), spacing_mm=9.0
+        subject_id=f"{pathology}{number}",
+        pathology=pathology,
+        slices=(slices[0], slices[1, 1:]),
+        span_mm=9.0 * np.array([count - 1, count - 2, 1.0]),
     )
 
 
 def cohort(count=30):
+    """Return so many subjects of every class, classes apart."""
     return [subject(100 * k + i, p, shift=k) for k, p in enumerate(Pathology) for i in range(count)]
 
 
@@ -84,7 +90,7 @@ def test_the_heart_spans_both_phases():
 
 
 def test_tissue_around_the_heart_does_not_reach_the_encoder():
-    """The encoder sees codes 0 to 3 of the slices that carry heart, ED before ES."""
+    """The encoder sees codes 0 to 3 of the slices that carry heart in their own phase, ED before ES."""
     seen = []
 
     def encode(labels):
@@ -94,11 +100,12 @@ def test_tissue_around_the_heart_does_not_reach_the_encoder():
     labels = {
         phase: np.random.default_rng(k).integers(0, 9, (5, 4, 4)).astype(np.uint8) for k, phase in enumerate(Phase)
     }
+    labels[Phase.ES][:2] = 7
     latents = encode_subject("a", Pathology.HCM, labels, 8.0, encode)
-    assert latents.slices.shape == (2, 5, DIMENSIONS)
+    assert [part.shape for part in latents.slices] == [(5, DIMENSIONS), (3, DIMENSIONS)]
     assert seen[0].max() <= 3
-    np.testing.assert_array_equal(seen[0][5:], np.where(labels[Phase.ES] > 3, 0, labels[Phase.ES]))
-    assert latents.length_mm == 32.0
+    np.testing.assert_array_equal(seen[0][5:], np.where(labels[Phase.ES] > 3, 0, labels[Phase.ES])[2:])
+    np.testing.assert_array_equal(latents.span_mm, [32.0, 16.0, 16.0])
 
 
 def test_statistics_are_those_of_the_subjects():
@@ -116,17 +123,26 @@ def test_statistics_are_those_of_the_subjects():
     assert statistics.raw_dimension_tau[1, 0, 1] == pytest.approx(kendalltau(raw[:, 0], raw[:, 1]).statistic, abs=1e-9)
 
 
-def test_length_follows_the_residual_it_depends_on():
-    """Where length is a function of the latents, the regression finds it and leaves little unexplained."""
+def test_the_span_follows_the_residual_it_depends_on():
+    """Where the span is a function of the latents, the regression finds it and leaves little unexplained."""
     members = []
     for i in range(60):
         member = subject(i, count=10)
-        spacing = 9.0 + 0.5 * float(member.slices[..., 0].mean())
-        members.append(SubjectLatents(
-            subject_id=member.subject_id, pathology=member.pathology, slices=member.slices, spacing_mm=spacing
-        ))  # fmt: skip
+        size = float(np.concatenate(member.slices).mean())
+        members.append(replace(member, span_mm=80 + size * np.array([5.0, 4.0, 1.0])))
     statistics = LatentStatistics.of(members)
-    assert statistics.length_weights[-1] < 0.25 * statistics.length[1]
+    unexplained = np.sqrt(np.diag(statistics.span_factor @ statistics.span_factor.T))
+    assert (unexplained < 0.25 * statistics.span[1]).all()
+
+
+def test_a_span_that_depends_on_nothing_keeps_its_covariance():
+    """Where the latents say nothing about the span, what is unexplained is the span's own covariance."""
+    stream = np.random.default_rng(0)
+    mixing = np.array([[9.0, 0, 0], [7.0, 3.0, 0], [2.0, -2.0, 1.0]])
+    members = [replace(subject(i), span_mm=80 + mixing @ stream.normal(size=3)) for i in range(150)]
+    statistics = LatentStatistics.of(members)
+    covariance = statistics.span_factor @ statistics.span_factor.T
+    np.testing.assert_allclose(covariance, np.cov([m.span_mm for m in members], rowvar=False), rtol=0.15, atol=1.5)
 
 
 def test_a_bank_survives_its_tensors():
@@ -138,7 +154,7 @@ def test_a_bank_survives_its_tensors():
     for pathology, statistics in bank.statistics.items():
         assert again.statistics[pathology].count == 5
         np.testing.assert_allclose(again.statistics[pathology].row_tau, statistics.row_tau, atol=1e-6)
-        np.testing.assert_allclose(again.statistics[pathology].length, statistics.length, rtol=1e-6)
+        np.testing.assert_allclose(again.statistics[pathology].span, statistics.span, rtol=1e-6)
 
 
 def test_a_bank_without_a_tensor_is_refused_by_name():
@@ -159,5 +175,5 @@ def test_a_cohort_without_normal_subjects_is_refused():
 
 def test_tensors_of_a_bank_are_float32_or_whole():
     """Nothing in a bundle is stored wider than it needs."""
-    kinds = {t.dtype for name, t in LatentBank.of(cohort(3)).to_tensors().items() if name != "recipients.length_mm"}
+    kinds = {t.dtype for name, t in LatentBank.of(cohort(3)).to_tensors().items() if name != "recipients.span_mm"}
     assert kinds == {torch.float32, torch.uint8, torch.int64}

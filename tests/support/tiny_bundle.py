@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from synthgen.engine.donors import Donor, DonorBank
 from synthgen.engine.gate import calibrate, examine
@@ -47,7 +47,7 @@ def phantom(pathology: Pathology, number: int) -> dict[Phase, np.ndarray]:
         stack = np.full((count + 2, SIZE, SIZE), Tissue.LUNG, dtype=np.uint8)
         stack[:, np.hypot(y, x) > 14] = Tissue.MUSCLE
         stack[:, np.hypot(y, x) > 16] = Tissue.BACKGROUND
-        for z in range(count):
+        for z in range(at, count):  # the base descends in systole
             taper = np.sqrt(1 - (z / (count + 1)) ** 2)
             outer = lv * taper + wall
             # Whole and centred: the crop is centred on the heart, as a prepared cohort is.
@@ -135,7 +135,7 @@ def _fit(slices: np.ndarray, steps: int = 150) -> LabelVAE:
         batch = labels[torch.randint(len(labels), (24,), generator=stream)]
         logits, mean, log_variance = vae(heart_one_hot(batch), torch.randn((24, vae.latent_dim), generator=stream))
         divergence = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum()
-        loss = F.cross_entropy(logits, batch.long(), reduction="sum") + 1.0 * divergence
+        loss = functional.cross_entropy(logits, batch.long(), reduction="sum") + 1.0 * divergence
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
