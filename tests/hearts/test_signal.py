@@ -93,11 +93,18 @@ def test_every_tissue_has_a_row_and_a_code() -> None:
     assert BANDS[Fine.FAT] == Band.FAT
 
 
-def test_patients_differ_more_outside_the_heart() -> None:
-    """Over 200 draws, lung, liver and abdomen vary by more than 12 %, myocardium by less than 8 %."""
+def test_patients_differ() -> None:
+    """Over 100 draws, lung, liver and abdomen vary by more than 12 % of LV blood's signal, myocardium by 8 to 25 %."""
     rng = np.random.default_rng(3)
-    draws = np.abs([on_resonance_signals(SEQUENCE, draw_tissues(rng)) for _ in range(200)])
-    variation = draws.std(0)[1:] / draws.mean(0)[1:]
-    for tissue in (Fine.LUNG, Fine.LIVER, Fine.SPLEEN, Fine.BOWEL):
-        assert variation[tissue - 1] > 0.12, tissue
-    assert variation[Fine.MYOCARDIUM - 1] < 0.08
+    draws = np.abs([on_resonance_signals(SEQUENCE, draw_tissues(rng)) for _ in range(100)])
+    variation = {tissue: draws[:, tissue].std() / draws[:, tissue].mean() for tissue in TISSUES}
+    assert all(variation[t] > 0.12 for t in (Fine.LUNG, Fine.LIVER, Fine.SPLEEN, Fine.BOWEL))
+    assert 0.08 < variation[Fine.MYOCARDIUM] < 0.25
+
+
+def test_muscle_of_one_patient_is_one_tissue() -> None:
+    """Papillary muscles have the signal of the myocardium within 15 % in every patient."""
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        signals = np.abs(on_resonance_signals(SEQUENCE, draw_tissues(rng)))
+        assert signals[Fine.PAPILLARY] == pytest.approx(signals[Fine.MYOCARDIUM], rel=0.15)
