@@ -1,6 +1,6 @@
 """Keyed randomness: one stream per (root seed, subject index, attempt, stage), and no other source of chance.
 
-A stream depends on its key alone, so a subject is the same whatever the batch, the order, the worker or the cohort size.
+A stream depends on its key alone: a subject is the same whatever the batch, the order, the worker or the cohort size.
 """
 
 from __future__ import annotations

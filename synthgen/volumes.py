@@ -36,14 +36,18 @@ class Volume:
     def __post_init__(self) -> None:
         """Refuse a volume that cannot be placed in space."""
         if self.voxels.ndim != 3 or 0 in self.voxels.shape:
-            raise InputError("volume", expected="voxels with three non-empty axes (z, y, x)", got=f"shape {self.voxels.shape}")
+            raise InputError(
+                "volume", expected="voxels with three non-empty axes (z, y, x)", got=f"shape {self.voxels.shape}"
+            )
         if not all(np.isfinite(s) and s > 0 for s in self.spacing_mm):
             raise InputError("volume", expected="finite spacings above 0 mm", got=f"{self.spacing_mm} mm")
         if self.affine.shape != (4, 4) or not np.isfinite(self.affine).all():
             raise InputError("volume", expected="a finite 4 x 4 affine", got=f"{self.affine.tolist()}")
         norms = np.linalg.norm(self.affine[:3, :3], axis=0)[::-1]
         if not np.allclose(norms, self.spacing_mm, rtol=1e-3, atol=1e-4):
-            raise InputError("volume", expected=f"affine columns of {self.spacing_mm} mm", got=f"{tuple(norms.round(4))} mm")
+            raise InputError(
+                "volume", expected=f"affine columns of {self.spacing_mm} mm", got=f"{tuple(norms.round(4))} mm"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:

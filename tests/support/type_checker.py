@@ -7,4 +7,4 @@ from typing import Any, Self
 from beartype import BeartypeConf, FrozenDict, beartype
 
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True, hint_overrides=FrozenDict({Self: Any})))
-"""beartype as static checkers read annotations: an int is a float. `Self` is not checked, as methods come one by one."""
+"""beartype, reading annotations as mypy does: an int is a float. `Self` is not checked: methods come one by one."""
