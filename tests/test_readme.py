@@ -36,7 +36,7 @@ def run(script: str, folder: Path) -> str:
 
 
 def test_the_training_example_trains(tmp_path) -> None:
-    """The README's script trains a U-Net for one epoch through a queue, and tests it through a loader of 2 processes."""
+    """The README's script trains a U-Net for one epoch through a queue and tests it through a loader of 2 processes."""
     (tmp_path / "cohorts").mkdir()
     hearts = VirtualHearts(4, pathologies=[Pathology.ARV], pixels=96, spacing_mm=2.0)
     simulate(hearts, tmp_path / "cohorts" / "ARV-168-seed0", workers=1)
@@ -64,7 +64,7 @@ def test_the_test_command_checks_everything() -> None:
     """The README's second command is one line that lints, checks floors and types, and runs the tests."""
     command = fenced("command: test").strip()
     assert "\n" not in command
-    for part in ("ruff check", "lint-imports", "mypy", "pytest"):
+    for part in ("ruff check", "ruff format --check", "lint-imports", "mypy", "pytest"):
         assert part in command
 
 
