@@ -139,8 +139,8 @@ def right_shape(rng: np.random.Generator, pathology: Pathology) -> RightShape:
 def placement(rng: np.random.Generator, bmi: float) -> Placement:
     """Draw how the heart lies: about 45 degrees to the body's planes, more horizontal the heavier the body.
 
-    Elevation and position are set so that chest wall and diaphragm lie in the image as they do in ACDC's stacks; a heart that would reach
-    into the chest wall is moved back when the stack is planned.
+    Elevation and position are set so that chest wall and diaphragm lie in the image as they do in ACDC's stacks; a
+    heart that would reach into the chest wall is moved back when the stack is planned.
     """
     degree = np.pi / 180.0
     azimuth = Marginal(45.0, 7.0, 25.0, 65.0).draw(rng)
