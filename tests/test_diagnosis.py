@@ -24,12 +24,18 @@ TEXTBOOK = {
     Pathology.NOR: {},
     Pathology.MINF: {"lv_ef_percent": 30.0, "lv_edvi_ml_m2": 95.0},
     Pathology.DCM: {"lv_ef_percent": 20.0, "lv_edvi_ml_m2": 150.0},
-    Pathology.HCM: {"lv_mass_index_g_m2": 120.0, "segments_over_15mm": 4.0, "lv_ef_percent": 68.0, "wall_ed_max_mm": 16.0},
+    Pathology.HCM: {
+        "lv_mass_index_g_m2": 120.0,
+        "segments_over_15mm": 4.0,
+        "lv_ef_percent": 68.0,
+        "wall_ed_max_mm": 16.0,
+    },
     Pathology.ARV: {"rv_edvi_ml_m2": 125.0},
 }
 
 
 def heart(**changes):
+    """The normal heart with some indices changed."""
     return dataclasses.replace(NORMAL, **changes)
 
 
@@ -60,7 +66,7 @@ def test_a_diseased_heart_is_not_normal_and_a_normal_one_not_diseased(pathology)
     ],
 )
 def test_abnormal_right_ventricle_is_dilated_or_weak(changes, sex, expected):
-    """ARV holds when the RV is dilated by the limit of the sex, or ejects below 40 %; unknown sex takes the limit of men."""
+    """ARV holds when the RV is dilated by the limit of the sex or ejects below 40 %; unknown sex: the limit of men."""
     assert satisfied(judge(Pathology.ARV, heart(**changes), sex)) is expected
 
 

@@ -16,6 +16,7 @@ BODY = Body(height_cm=180.0, weight_kg=80.0, sex=Sex.M)
 
 
 def volume(voxels, spacing=(10.0, 1.0, 1.0)):
+    """Labels on a plain grid."""
     return Volume(voxels, spacing, stack_affine(spacing, voxels.shape))
 
 
@@ -55,6 +56,7 @@ def test_wall_of_a_tube_is_the_difference_of_its_radii(spacing):
 
 
 def ellipsoid_shell(inner, outer, spacing, slices):
+    """Half an ellipsoid shell, base at z 0."""
     size = 110
     z, y, x = np.mgrid[:slices, :size, :size].astype(float)
     z = (z + 0.5) * spacing[0]
@@ -77,7 +79,7 @@ def test_half_ellipsoid_volume_is_two_thirds_of_its_cylinder():
 
 
 def test_a_thick_septal_sector_is_found_where_the_right_ventricle_inserts():
-    """A wall thickened by 8 mm over the septal 120 degrees shows in basal and mid segments 0 and 5 and in no lateral one."""
+    """A wall thickened over the septal 120 degrees shows in basal and mid segments 0 and 5 and in no lateral one."""
     base = heart(25, 33)
     y, x = np.mgrid[:128, :128].astype(float)
     centre = 63.8

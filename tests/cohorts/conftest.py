@@ -70,7 +70,10 @@ def build_subject(subject_id="s1", pathology=Pathology.NOR, **options):
 class ListCohort(list):
     """Subjects in memory as a cohort."""
 
-    name, licence, citation, label_scheme = "list", "none", "", "heart"
+    name, licence, citation, label_scheme, of_patients = "list", "none", "", "heart", False
+
+    def fingerprint(self):
+        return str(len(self))
 
 
 def nifti_bytes(array, *, spacing=(1.5, 1.5, 10.0), patch=None, affine=None):
@@ -104,7 +107,9 @@ def cohort():
 
     def make(count=5, **options):
         pathologies = [*Pathology][:count]
-        return ListCohort(build_subject(f"heart{i}", p, slices=7 + i, seed=i, **options) for i, p in enumerate(pathologies))
+        return ListCohort(
+            build_subject(f"heart{i}", p, slices=7 + i, seed=i, **options) for i, p in enumerate(pathologies)
+        )
 
     return make
 

@@ -45,6 +45,14 @@ def test_a_written_cohort_reads_back(tmp_path, cohort):
             np.testing.assert_allclose(back.labels[phase].affine, subject.labels[phase].affine, atol=1e-3)
 
 
+def test_the_fingerprint_changes_with_the_cohort(folder, pristine):
+    """A cohort has one fingerprint, which another cohort of the same folder does not have."""
+    before = Acdc(folder).fingerprint()
+    assert Acdc(folder).fingerprint() == before
+    shutil.rmtree(folder / "patient005")
+    assert Acdc(folder).fingerprint() != before
+
+
 def test_the_class_rv_is_arv(folder):
     """The file says RV, the vocabulary ARV."""
     assert "Group: RV" in (folder / "patient005/Info.cfg").read_text()
@@ -138,6 +146,7 @@ def test_a_patient_without_body_size_has_no_body(folder):
 
 
 def replace_label(folder, change):
+    """Change the ED label of the first patient on disk."""
     file = folder / "patient001/patient001_frame01_gt.nii.gz"
     volume = read_volume(file, kind="label")
     write_volume(file, volume.with_voxels(change(volume.voxels)))
@@ -149,7 +158,7 @@ def replace_label(folder, change):
         (lambda v: np.array([0, 3, 2, 1], np.uint8)[v], "as in M&Ms"),
         (lambda v: np.where(v == 1, 5, v).astype(np.uint8), r"labels \[0, 2, 3, 5\]"),
         (lambda v: np.where(v == 1, 0, v).astype(np.uint8), "label 1"),
-        (lambda v: np.zeros_like(v), "label"),
+        (np.zeros_like, "label"),
     ],
     ids=["swapped", "strange", "no right ventricle", "empty"],
 )

@@ -31,11 +31,13 @@ def folder(tmp_path, pristine):
 
 
 def rows_of(folder):
+    """Read the table."""
     with (folder / TABLE).open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def rewrite(folder, rows, name=TABLE, encoding="utf-8"):
+    """Write the table."""
     with (folder / name).open("w", encoding=encoding, newline="") as file:
         table = csv.DictWriter(file, rows[0])
         table.writeheader()
@@ -43,6 +45,7 @@ def rewrite(folder, rows, name=TABLE, encoding="utf-8"):
 
 
 def place(folder, code="heart0"):
+    """Return the folder of one subject."""
     return folder / "Training/Labeled" / code
 
 
@@ -132,7 +135,9 @@ def test_rows_that_are_not_ours_are_left_out_and_counted(folder):
 def test_the_order_of_acdc_is_recognised(folder):
     """Labels in the order of ACDC are refused, and the message says so."""
     file = place(folder) / "heart0_sa_gt.nii.gz"
-    swapped = [v.with_voxels(np.array([0, 3, 2, 1], np.uint8)[v.voxels]) for v in read_frames(file, kind="label", frames=None)]
+    swapped = [
+        v.with_voxels(np.array([0, 3, 2, 1], np.uint8)[v.voxels]) for v in read_frames(file, kind="label", frames=None)
+    ]
     write_frames(file, swapped)
     with pytest.raises(InputError, match=r"heart0_sa_gt.*as in ACDC"):
         Mnms(folder)[0]

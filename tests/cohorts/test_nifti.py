@@ -16,6 +16,7 @@ ARRAY = np.arange(6 * 5 * 4, dtype=np.int16).reshape(6, 5, 4)
 
 
 def oblique(voxels, spacing=(8.0, 1.2, 1.3), seed=3):
+    """A volume in some oblique direction."""
     rotation, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
     return Volume(voxels, spacing, stack_affine(spacing, voxels.shape, rotation))
 
@@ -112,7 +113,7 @@ def test_the_intensity_scale_is_applied(tmp_path, nifti, slope, inter, factor, o
 
 
 def test_directions_without_a_scale_take_their_scale_from_pixdim(tmp_path, nifti):
-    """An sform of unit columns (as in ACDC) beside a true pixdim gives the spacing of pixdim and keeps the directions."""
+    """An sform of unit columns (as in ACDC) beside a true pixdim keeps its directions and takes the scale of pixdim."""
     (tmp_path / "a.nii").write_bytes(nifti(ARRAY, affine=np.diag([-1.0, -1.0, 1.0, 1.0])))
     volume = read_volume(tmp_path / "a.nii", kind="image")
     assert volume.spacing_mm == (10.0, 1.5, 1.5)
@@ -169,7 +170,9 @@ def test_no_changed_byte_goes_unnoticed(tmp_path, place, flip):
     np.testing.assert_allclose(back.affine, _SEED.affine, atol=1e-4)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
 @given(place=st.integers(0, 351), value=st.integers(0, 255))
 def test_no_header_byte_crashes_the_reader(tmp_path, nifti, place, value):
     """Any header byte set to anything gives a volume with finite voxels and geometry, or one InputError."""
@@ -188,6 +191,7 @@ PIXDIM = [1.0, 1.5, 1.5, 10.0, 1, 1, 1, 1]
 
 
 def pixdim(**changes):
+    """A header patch with other spacings."""
     values = list(PIXDIM)
     for axis, value in changes.items():
         values["xyz".index(axis) + 1] = value

@@ -31,6 +31,7 @@ def save(folder, subject):
 
 
 def tabulate(folder, rows, encoding="utf-8"):
+    """Write the table."""
     with (folder / TABLE).open("w", encoding=encoding, newline="") as file:
         table = csv.DictWriter(file, rows[0])
         table.writeheader()

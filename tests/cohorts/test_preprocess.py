@@ -15,11 +15,13 @@ from synthgen.volumes import Volume, stack_affine
 
 
 def volume_ml(voxels, tissue, spacing):
+    """Volume of one tissue in mL."""
     return np.count_nonzero(voxels == tissue) * np.prod(spacing) / 1000
 
 
 @pytest.mark.parametrize(
-    ("spacing", "size", "slices"), [((10.0, 0.7, 0.7), 512, 6), ((5.0, 1.95, 1.95), 154, 18), ((8.0, 1.37, 1.37), 224, 9)]
+    ("spacing", "size", "slices"),
+    [((10.0, 0.7, 0.7), 512, 6), ((5.0, 1.95, 1.95), 154, 18), ((8.0, 1.37, 1.37), 224, 9)],
 )
 def test_the_grid_is_common_and_volumes_are_kept(subject, spacing, size, slices):
     """From the finest and the coarsest matrix of ACDC the grid is 128 x 128 at 1.5 mm and volumes change below 2 %."""

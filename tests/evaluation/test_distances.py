@@ -12,6 +12,7 @@ from synthgen.seeding import numpy_stream
 
 
 def sample(seed, count=60, mean=0.0, sd=1.0):
+    """A normal sample."""
     return numpy_stream(seed).normal(mean, sd, count)
 
 
@@ -42,7 +43,7 @@ def test_the_statistics_agree_with_scipy(sizes):
 def test_a_sample_of_the_same_population_is_as_far_as_real_from_real():
     """The relative distance of a true sample is near 1 and below the 95th percentile; of a shifted one far above."""
     real = sample(1, 200)
-    same, shifted = compare(real, sample(2, 200)), compare(real, sample(3, 200, mean=1.0))
+    same, shifted = compare(real, sample(2, 200), splits=60), compare(real, sample(3, 200, mean=1.0), splits=60)
     assert 0.7 < same.relative_wasserstein < 1.5
     assert same.wasserstein < same.real_wasserstein_95
     assert same.ks < same.real_ks_95
@@ -53,29 +54,29 @@ def test_a_sample_of_the_same_population_is_as_far_as_real_from_real():
 
 def test_the_comparison_is_at_equal_sizes():
     """Both distances are of parts of half the real sample, or of the synthetic one where that is smaller."""
-    assert compare(sample(1, 60), sample(2, 500)).part == 30
-    assert compare(sample(1, 60), sample(2, 12)).part == 12
+    assert compare(sample(1, 60), sample(2, 500), splits=3).part == 30
+    assert compare(sample(1, 60), sample(2, 12), splits=3).part == 12
 
 
 def test_the_same_seed_gives_the_same_numbers():
     """The splits depend on the seed alone."""
     real, made = sample(1), sample(2)
-    assert compare(real, made, seed=4) == compare(real, made, seed=4)
-    assert compare(real, made, seed=4) != compare(real, made, seed=5)
+    assert compare(real, made, seed=4, splits=20) == compare(real, made, seed=4, splits=20)
+    assert compare(real, made, seed=4, splits=20) != compare(real, made, seed=5, splits=20)
 
 
 def test_values_that_were_not_measured_are_left_out():
     """NaN is dropped from both samples and the counts say so."""
     real = np.append(sample(1), [math.nan, math.inf])
-    got = compare(real, sample(2))
+    got = compare(real, sample(2), splits=5)
     assert (got.real_count, got.synthetic_count) == (60, 60)
     assert math.isfinite(got.wasserstein)
 
 
 def test_a_constant_index_has_distance_zero_and_ratio_one():
     """An index that is the same for everybody does not divide by zero; a differing constant is infinitely far."""
-    assert compare([5.0] * 10, [5.0] * 10).relative_wasserstein == 1
-    assert compare([5.0] * 10, [6.0] * 10).relative_wasserstein == math.inf
+    assert compare([5.0] * 10, [5.0] * 10, splits=5).relative_wasserstein == 1
+    assert compare([5.0] * 10, [6.0] * 10, splits=5).relative_wasserstein == math.inf
 
 
 def test_cohorts_are_compared_index_by_index():
