@@ -113,12 +113,11 @@ class _Textures:
         k, n = len(grid.levels_mm), grid.pixels
         scale = 1.3 / grid.pixel_mm
         fine = smooth_noise(rng, (k, n, n), (0.0, 0.8, 0.8))
-        medium = upsample(smooth_noise(rng, (k, n // 2 + 1, n // 2 + 1), (0.5, 1.3, 1.3)), 2, n)
-        fibre = 0.7 * smooth_noise(rng, (k, n, n), (0.0, 0.6, 3.0)) + 0.5 * medium
-        eddies = upsample(smooth_noise(rng, (k, n // 4 + 1, n // 4 + 1), (0.5, 1.6, 1.6)), 4, n)
-        flow = 0.7 * eddies + 0.6 * medium
+        medium: FloatMap = upsample(smooth_noise(rng, (k, n // 2 + 1, n // 2 + 1), (0.5, 1.3, 1.3)), 2, n)
+        strands = smooth_noise(rng, (k, n, n), (0.0, 0.6, 3.0))
+        eddies: FloatMap = upsample(smooth_noise(rng, (k, n // 4 + 1, n // 4 + 1), (0.5, 1.6, 1.6)), 4, n)
         return cls(
-            (0.45 * fine + 0.65 * medium, fibre, flow),
+            (_mix(fine, 0.45, medium, 0.65), _mix(strands, 0.7, medium, 0.5), _mix(eddies, 0.7, medium, 0.6)),
             smooth_noise(rng, (k, n, n), (0.4, 1.1 * scale, 1.1 * scale)),
             smooth_noise(rng, (k, n, n), (0.3, 2.0 * scale, 2.0 * scale)),
         )
@@ -129,6 +128,10 @@ class _Textures:
         field = np.where(which == Texture.FIBRE, self.fields[Texture.FIBRE], self.fields[Texture.GRAIN])
         field = np.where(which == Texture.FLOW, self.fields[Texture.FLOW], field)
         return np.maximum(1 + TEXTURE_SD[fine] * field, np.float32(0.1))
+
+
+def _mix(a: FloatMap, a_share: float, b: FloatMap, b_share: float) -> FloatMap:
+    return np.float32(a_share) * a + np.float32(b_share) * b
 
 
 def _background(

@@ -124,7 +124,8 @@ class ImageFrame:
         self.y_mm = (self.sine * u + self.cosine * w).astype(np.float32)
 
     def _image_axis(self, centre_mm: float) -> NDArray[np.float64]:
-        return (np.arange(self.grid.pixels) - (self.grid.pixels - 1) / 2) * self.grid.pixel_mm + centre_mm
+        index = np.arange(self.grid.pixels, dtype=np.float64)
+        return (index - (self.grid.pixels - 1) / 2) * self.grid.pixel_mm + centre_mm
 
     @property
     def steps(self) -> NDArray[np.float64]:
