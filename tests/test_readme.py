@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import synthgen
 from synthgen import cli
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Pathology
@@ -30,7 +32,9 @@ def run(script: str, folder: Path) -> str:
     """Run `script` as a program of its own in `folder` and return what it prints."""
     program = folder / "example.py"
     program.write_text(script)
-    answer = subprocess.run([sys.executable, program], cwd=folder, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(Path(synthgen.__file__).parents[1])}  # the package under test
+    command = [sys.executable, "-W", "error::UserWarning", program]
+    answer = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 
