@@ -237,7 +237,7 @@ def open_dataset(
     subjects = []
     for entry in manifest.subjects:
         facts = _facts(entry, names)
-        lean = SubjectEntry(**{name: getattr(entry, name) for name in SubjectEntry.model_fields})
+        lean = entry.entry()
         if phases == "both":
             images = {f"{kind}_{phase}": image for phase in Phase for kind, image in _images(root, lean, phase).items()}
             subjects.append(tio.Subject(**images, **facts))

@@ -93,8 +93,11 @@ def walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Yield (relative POSIX path, lstat) of everything below `root`, folders included, sorted, no link followed."""
 
     def below(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-        with os.scandir(root / folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+        try:
+            with os.scandir(root / folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError:  # what cannot be looked into counts as missing
+            return
         for entry in found:
             relative = f"{folder}/{entry.name}" if folder else entry.name
             yield relative, entry.stat(follow_symlinks=False)

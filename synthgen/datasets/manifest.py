@@ -38,7 +38,7 @@ COLOURS: Mapping[Tissue, tuple[int, int, int]] = {
 }
 """Colour of each tissue (red, green, blue), in previews and in the stores."""
 
-_ENVIRONMENT = ("numpy", "torch", "numcodecs", "zarr", "pydantic")
+_ENVIRONMENT = ("numpy", "torch", "numcodecs")
 
 
 class Generator(Frozen):
@@ -104,6 +104,7 @@ class Plan(Document):
     """`plan.json` of an unfinished dataset: the resume key. Its content moves into the manifest at the end."""
 
     schema_: Literal["synthgen/plan@1"] = Field(default="synthgen/plan@1", alias="schema")
+    generator: Generator
     plan: dict[str, JsonValue]
     subject_ids: tuple[Identifier, ...]
 
@@ -208,7 +209,7 @@ def make_manifest(
             "content_id": content_id([record.subject_digest for record, _ in records]),
             "recipe_id": recipe,
             "legal": rest.pop("legal", {}),
-            "generator": Generator(version=__version__),
+            "generator": this_program(),
             "environment": _environment(),
             "labels": label_table(),
             "layout": Layout(),
@@ -220,6 +221,11 @@ def make_manifest(
             "extra": rest,
         }
     )
+
+
+def this_program() -> Generator:
+    """Return what stands in a manifest for the running program."""
+    return Generator(version=__version__)
 
 
 def package_version(name: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
-from synthgen.datasets.documents import plain
+from synthgen.datasets.documents import MAX_DOCUMENT_BYTES, parse_document
+from synthgen.datasets.files import read_bytes
 from synthgen.datasets.manifest import Manifest, RecordEntry, load_manifest
-from synthgen.datasets.record import SubjectEntry, SubjectRecord
+from synthgen.datasets.record import SubjectRecord
 from synthgen.datasets.zarr_store import Kind, read_volume
 from synthgen.errors import DamageError
 from synthgen.labels import Phase
@@ -94,8 +96,11 @@ class StoredDataset(Sequence[SyntheticSubject]):
         return read_subject(self.path, self._record(entry))
 
     def _record(self, entry: RecordEntry) -> SubjectRecord:
-        record = SubjectRecord.read(self.path, entry.record.path)
-        told = {name: getattr(entry, name) for name in SubjectEntry.model_fields}
-        if plain(record.entry()) != plain(SubjectEntry(**told)):
-            raise DamageError(f"{self.path.name}/{entry.record.path}: disagrees with the manifest.")
+        where = f"{self.path.name}/{entry.record.path}"
+        raw = read_bytes(self.path, entry.record.path, MAX_DOCUMENT_BYTES)
+        if hashlib.sha256(raw).hexdigest() != entry.record.sha256:
+            raise DamageError(f"{where}: is not the record that the manifest knows (its SHA-256 does not match).")
+        record = parse_document(raw, SubjectRecord, where)
+        if record.entry() != entry.entry():
+            raise DamageError(f"{where}: disagrees with the manifest.")
         return record

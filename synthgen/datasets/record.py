@@ -107,6 +107,10 @@ class SubjectEntry(Frozen):
         """Return the body as the rest of the program knows it."""
         return None if self.body is None else Body(**dict(self.body))
 
+    def entry(self) -> SubjectEntry:
+        """Return these fields alone, without what a record or a manifest adds."""
+        return SubjectEntry(**{name: getattr(self, name) for name in SubjectEntry.model_fields})
+
     def refuse_oversized(self) -> None:
         """Raise InputError if one phase has more than `MAX_VOXELS` voxels."""
         if self.voxels > MAX_VOXELS:
@@ -119,10 +123,6 @@ class SubjectRecord(SubjectEntry, Document):
     schema_: Literal["synthgen/subject@1"] = Field(default="synthgen/subject@1", alias="schema")
     files: tuple[FileEntry, ...]
     history: dict[str, JsonValue]
-
-    def entry(self) -> SubjectEntry:
-        """Return the part that the manifest repeats."""
-        return SubjectEntry(**{name: getattr(self, name) for name in SubjectEntry.model_fields})
 
 
 def array_digest(array: NDArray) -> str:

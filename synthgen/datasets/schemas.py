@@ -16,12 +16,14 @@ from synthgen.datasets.documents import Document
 from synthgen.datasets.manifest import Manifest, Plan
 from synthgen.datasets.record import SubjectRecord
 from synthgen.engine.recipe import Recipe
+from synthgen.networks.bundle import BundleDescription
 
 MODELS: Mapping[str, type[BaseModel]] = {
     "manifest": Manifest,
     "subject": SubjectRecord,
     "plan": Plan,
     "recipe": Recipe,
+    "bundle": BundleDescription,
 }
 """Models by the stem of their schema's file."""
 

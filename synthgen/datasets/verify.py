@@ -9,7 +9,7 @@ from pathlib import Path
 
 from synthgen.datasets.files import sha256_file, walk
 from synthgen.datasets.manifest import MANIFEST, RECORDS, VOLUMES, Manifest, RecordEntry, load_manifest
-from synthgen.datasets.record import FileEntry, SubjectEntry, SubjectRecord, array_digest, content_id, subject_digest
+from synthgen.datasets.record import FileEntry, SubjectRecord, array_digest, content_id, subject_digest
 from synthgen.datasets.zarr_store import KINDS, read_stored
 from synthgen.errors import DamageError, InputError, SynthgenError
 from synthgen.labels import Phase
@@ -78,8 +78,7 @@ def verify(path: Path | str, *, deep: bool = False) -> tuple[Damage, ...]:
 
 
 def _disagreements(entry: RecordEntry, record: SubjectRecord) -> list[Damage]:
-    told = SubjectEntry(**{name: getattr(entry, name) for name in SubjectEntry.model_fields})
-    if record.entry() != told:
+    if record.entry() != entry.entry():
         return [Damage(entry.id, f"{entry.record.path}: disagrees with {MANIFEST}.")]
     if subject_digest(record.model_dump(mode="json")) != record.subject_digest:
         return [Damage(entry.id, f"{entry.record.path}: its digest is not that of its content.")]
@@ -136,9 +135,11 @@ def check_file(root: Path, entry: FileEntry) -> str:
         return f"{entry.path}: is no plain file."
     if status.st_size != entry.bytes:
         return f"{entry.path}: {status.st_size} bytes instead of {entry.bytes}."
-    if sha256_file(path) != entry.sha256:
-        return f"{entry.path}: changed since it was written (its SHA-256 does not match)."
-    return ""
+    try:
+        same = sha256_file(path) == entry.sha256
+    except OSError as error:
+        return f"{entry.path}: cannot be read ({error.strerror})."
+    return "" if same else f"{entry.path}: changed since it was written (its SHA-256 does not match)."
 
 
 def check_voxels(root: Path, record: SubjectRecord) -> list[Damage]:
@@ -161,5 +162,7 @@ def is_whole(root: Path, record: SubjectRecord) -> bool:
     group = root / VOLUMES / record.id
     if not group.is_dir() or group.is_symlink():
         return False
-    present = {f"{VOLUMES}/{record.id}/{path}" for path, status in walk(group) if not stat.S_ISDIR(status.st_mode)}
-    return present == {file.path for file in record.files} and not any(check_file(root, file) for file in record.files)
+    present = {f"{VOLUMES}/{record.id}/{path}" for path, _ in walk(group)}
+    files = {file.path for file in record.files}
+    folders = {parent for path in files for parent in _parents(path)} - {VOLUMES, f"{VOLUMES}/{record.id}"}
+    return present == files | folders and not any(check_file(root, file) for file in record.files)

@@ -25,7 +25,16 @@ from synthgen.datasets.files import (
     writing_failed,
 )
 from synthgen.datasets.lock import FolderLock
-from synthgen.datasets.manifest import MANIFEST, RECORDS, VOLUMES, Manifest, Plan, make_manifest, record_path
+from synthgen.datasets.manifest import (
+    MANIFEST,
+    RECORDS,
+    VOLUMES,
+    Manifest,
+    Plan,
+    make_manifest,
+    record_path,
+    this_program,
+)
 from synthgen.datasets.preview import draw_sheet, png_bytes
 from synthgen.datasets.reader import read_subject
 from synthgen.datasets.record import FileEntry, SubjectRecord, recipe_id
@@ -74,7 +83,7 @@ class DatasetWriter:
         out
             Folder to publish; must not exist. `out.partial` beside it is where the work lies until then.
         plan
-            Everything that decides the content, as JSON: recipe, bundle hashes, version. The same plan resumes.
+            Everything that decides the content, as JSON: recipe, bundle hashes. The same plan and version resume.
         subject_ids
             The ids to write, in the order of the dataset. They become folder names.
 
@@ -85,7 +94,7 @@ class DatasetWriter:
             cannot be a folder name.
         """
         out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that the user means
-        content = Plan(plan=plain_object(plan), subject_ids=_checked_ids(subject_ids))
+        content = Plan(generator=this_program(), plan=plain_object(plan), subject_ids=_checked_ids(subject_ids))
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             lock = FolderLock(out)
@@ -155,7 +164,7 @@ class DatasetWriter:
         if not same:
             raise InputError(
                 self._folder,
-                expected="an unfinished dataset of this plan",
+                expected="an unfinished dataset of this plan, begun by this version",
                 got="something else",
                 hint=f"Run the command that began it, choose another name, or remove {self._folder.name}",
             )
@@ -169,7 +178,8 @@ class DatasetWriter:
             if PLAN in names:
                 return Plan.read(self._folder, PLAN)
             manifest = Manifest.read(self._folder, MANIFEST)  # killed between the last two steps of publishing
-            return Plan(plan=manifest.plan, subject_ids=tuple(entry.id for entry in manifest.subjects))
+            ids = tuple(entry.id for entry in manifest.subjects)
+            return Plan(generator=manifest.generator, plan=manifest.plan, subject_ids=ids)
         except SynthgenError:
             return None
 

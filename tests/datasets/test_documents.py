@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthgen.datasets.documents import canonical_json, parse_document, plain, render_document
-from synthgen.datasets.manifest import Plan
+from synthgen.datasets.manifest import Plan, this_program
 from synthgen.errors import DamageError, InputError
 from synthgen.labels import Pathology
 
+GENERATOR = {"name": "synthgen", "version": "1"}
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 _JSON = st.recursive(
     _LEAVES.filter(lambda v: not isinstance(v, str) or v.isprintable()),
@@ -71,7 +72,7 @@ def test_what_has_no_json_form_is_refused(value):
 
 def test_a_document_is_json_with_its_hash_first():
     """A document is valid JSON whose first key is its digest, and reading gives back the content."""
-    plan = Plan(plan={"seed": 1, "list": [{"a": 1}, {"b": 2}]}, subject_ids=("a", "b"))
+    plan = Plan(generator=this_program(), plan={"seed": 1, "list": [{"a": 1}, {"b": 2}]}, subject_ids=("a", "b"))
     raw = plan.to_bytes()
     assert next(iter(json.loads(raw))) == "digest"
     assert parse_document(raw, Plan, "plan.json") == plan
@@ -79,7 +80,7 @@ def test_a_document_is_json_with_its_hash_first():
 
 def test_any_changed_byte_of_a_document_is_damage():
     """Every single changed, removed or added byte is found."""
-    raw = Plan(plan={"seed": 1}, subject_ids=("a",)).to_bytes()
+    raw = Plan(generator=this_program(), plan={"seed": 1}, subject_ids=("a",)).to_bytes()
     for place in range(len(raw)):
         changed = raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :]
         for bad in (changed, raw[:place] + raw[place + 1 :], raw[:place] + b" " + raw[place:]):
@@ -91,10 +92,10 @@ def test_any_changed_byte_of_a_document_is_damage():
     "content",
     [
         {},
-        {"schema": "synthgen/plan@2", "plan": {}, "subject_ids": ["a"]},
-        {"schema": "synthgen/plan@1", "plan": {}, "subject_ids": ["../a"]},
-        {"schema": "synthgen/plan@1", "plan": {}, "subject_ids": ["a"], "unknown": 1},
-        {"schema": "synthgen/plan@1", "plan": [], "subject_ids": ["a"]},
+        {"schema": "synthgen/plan@2", "generator": GENERATOR, "plan": {}, "subject_ids": ["a"]},
+        {"schema": "synthgen/plan@1", "generator": GENERATOR, "plan": {}, "subject_ids": ["../a"]},
+        {"schema": "synthgen/plan@1", "generator": GENERATOR, "plan": {}, "subject_ids": ["a"], "unknown": 1},
+        {"schema": "synthgen/plan@1", "generator": GENERATOR, "plan": [], "subject_ids": ["a"]},
     ],
 )
 def test_a_whole_document_of_another_schema_is_bad_input(content):

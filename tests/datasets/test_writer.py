@@ -85,6 +85,14 @@ def test_another_plan_is_refused_with_advice(tmp_path, phantom):
         assert writer.done == {"syn-0000"}
 
 
+def test_another_version_does_not_go_on(tmp_path, monkeypatch):
+    """Half a dataset of one version of the program is not completed by another: its subjects could differ."""
+    open_writer(tmp_path / "cohort").close()
+    monkeypatch.setattr("synthgen.datasets.manifest.__version__", "99.0.0")
+    with pytest.raises(InputError, match="version"):
+        open_writer(tmp_path / "cohort")
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "records/notes.txt", "volumes.zarr/x/notes.txt"])
 def test_a_folder_of_somebody_else_is_not_taken_over(tmp_path, name):
     """A folder that happens to be called NAME.partial and holds files is refused and left alone."""
