@@ -36,6 +36,10 @@ def paint_thorax(scene: Scene, subject: VirtualSubject, rng: np.random.Generator
     _paint_great_vessels(scene, torso, 10.8 if subject.sex is Sex.F else 12.0)
 
 
+def _intersection(a: Distance, b: Distance) -> Distance:
+    return lambda v: np.maximum(a(v), b(v))
+
+
 def _bump(x: FloatMap, centre: float, width: float) -> FloatMap:
     return np.exp(-(((x - centre) * (1.0 / width)) ** 2))
 
@@ -232,7 +236,7 @@ def _paint_mediastinum(scene: Scene, torso: ThoraxShape) -> None:
     for centre, radii in trunks:
         trunk = ellipsoid(centre, radii)
         scene.paint(
-            lambda v, trunk=trunk: np.maximum(trunk(v), v.above),
+            _intersection(trunk, lambda v: v.above),
             Layer(Fine.FAT, -2.5, 0.6),
             Layer(Fine.MUSCLE, -0.6),
             Layer(Fine.VESSEL, 0.2),
@@ -255,7 +259,7 @@ def _paint_spine(scene: Scene, torso: ThoraxShape) -> None:
     scene.paint(body, Layer(Fine.FAT, -8.0, 0.8), weight=lambda v: (v.posterior < front + 8.0).astype(np.float32))
     for side in (1, -1):
         erector = cylinder(side * 34.0, front + 20.0, 30.0, 24.0)
-        scene.paint(lambda v, erector=erector: np.maximum(erector(v), v.fat - v.depth + 1.0), Layer(Fine.MUSCLE))
+        scene.paint(_intersection(erector, lambda v: v.fat - v.depth + 1.0), Layer(Fine.MUSCLE))
 
     def spinous(v: Place) -> FloatMap:
         return np.maximum(
