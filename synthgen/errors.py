@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 
@@ -32,6 +34,10 @@ class InputError(SynthgenError):
         self.subject, self.expected, self.got, self.hint = str(subject), expected, got, hint
         message = f"{subject}: expected {expected}, got {got}"
         super().__init__(" ".join(f"{message}. {hint}".rstrip(". ").split()) + ".")
+
+    def __reduce__(self) -> tuple[Callable[[], InputError], tuple[()]]:
+        """Cross process borders whole: an exception is otherwise made again from its message alone."""
+        return partial(type(self), self.subject, expected=self.expected, got=self.got, hint=self.hint), ()
 
 
 class PartialError(SynthgenError):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict
@@ -17,6 +15,7 @@ from synthgen.datasets.writer import DatasetWriter
 from synthgen.errors import InputError
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.indices import measure
+from synthgen.processes import worker_pool
 from synthgen.subjects import LabelScheme, SourceCohort, SourceSubject, SyntheticSubject
 
 Layout = Literal["dataset", "acdc", "mnms"]
@@ -151,8 +150,7 @@ class Prefetched:
     def __enter__(self) -> Self:
         """Start the processes."""
         if self._workers > 1:
-            context = multiprocessing.get_context("spawn")  # a fork after threads have started may deadlock
-            self._pool = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_ignore_interrupt)
+            self._pool = worker_pool(self._workers)
         return self
 
     def __exit__(
@@ -189,8 +187,3 @@ class Prefetched:
 
 def _make(cohort: SourceCohort, index: int) -> SourceSubject:
     return cohort[index]
-
-
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the main process: it stops the others in order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

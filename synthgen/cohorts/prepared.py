@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from safetensors.numpy import save_file
 from synthgen.cohorts.preprocess import PreparedSubject, prepare
 from synthgen.indices import Indices
 from synthgen.labels import Pathology, Phase, Sex, Vendor
+from synthgen.processes import worker_pool
 from synthgen.subjects import Body, SourceCohort
 
 Progress = Callable[[int, int], None]
@@ -47,8 +47,7 @@ class PreparedStore:
         """
         missing = [i for i in range(len(cohort)) if not self._file(i).exists()]
         done = len(cohort) - len(missing)
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
+        with worker_pool(workers) as pool:
             jobs = [pool.submit(_prepare_one, cohort, i, self._file(i), self.pixels, self.spacing_mm) for i in missing]
             try:
                 for job in as_completed(jobs):
