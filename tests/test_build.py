@@ -147,18 +147,18 @@ def test_what_is_out_of_reach_keeps_what_was_accepted(built, tmp_path, monkeypat
 
     def spite(measurement, gates):
         verdicts = honest(measurement, gates)
-        refused = measurement.pathology is Pathology.HCM
+        refused = measurement.pathology is Pathology.DCM
         return [*verdicts, Verdict("spite", not refused, 0.0, "never")]
 
     monkeypatch.setattr("synthgen.engine.generate.check", spite)
-    conditions = (Condition(pathology=Pathology.ARV, count=2), Condition(pathology=Pathology.HCM, count=2))
-    asked = recipe(conditions=conditions, max_attempts=2)
-    with pytest.raises(UnreachableError, match=r"class HCM .*spite \(2\)"):
+    conditions = (Condition(pathology=Pathology.ARV, count=2), Condition(pathology=Pathology.DCM, count=2))
+    asked = recipe(conditions=conditions, max_attempts=9)
+    with pytest.raises(UnreachableError, match=r"class DCM .*spite \(9\)"):
         build(asked, tmp_path / "cohort", workers=1)
     assert not (tmp_path / "cohort").exists()
     assert len(list((tmp_path / "cohort.partial" / "records").glob("*.json"))) == 2
     monkeypatch.undo()
-    assert build(asked.model_copy(update={"max_attempts": 2}), tmp_path / "cohort", workers=1).resumed == 2
+    assert build(asked, tmp_path / "cohort", workers=1).resumed == 2
 
 
 def test_a_published_dataset_is_not_overwritten(built):
