@@ -92,7 +92,12 @@ class Reporter:
     def _line(self, done: int, total: int) -> str:
         rate = (done - self._first_done) / max(time.monotonic() - self._started, 1e-3)
         left = "" if done >= total or rate <= 0 else f", {(total - done) / rate:.0f} s left"
-        return f"{done} of {total} {self._counted}, {rate:.2g} per s{left}"
+        return f"{done} of {total} {self._counted}, {_speed(rate)}{left}"
+
+
+def _speed(rate: float) -> str:
+    """Return a rate with about two digits."""
+    return f"{rate:.2g} per s" if rate < 10 else f"{rate:,.0f} per s"
 
 
 class _RateColumn(ProgressColumn):
@@ -100,7 +105,7 @@ class _RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Return the rate, or nothing before the first is done."""
-        return Text(f"{task.speed:.2g} per s" if task.speed else "")
+        return Text(_speed(task.speed) if task.speed else "")
 
 
 def _bar(console: Console) -> Progress:

@@ -44,8 +44,8 @@ def show(path: Path, sheet: Path | None, rows: int, as_json: bool) -> None:
     if (path / "bundle.json").exists() or not path.exists():
         from synthgen.networks.bundle import load_bundle
 
-        document = _describe_bundle(load_bundle(str(path)))
-        emit(document, table(_flat(document)), as_json=as_json)
+        bundle = load_bundle(str(path))
+        emit(_describe_bundle(bundle), table(_tell_bundle(bundle)), as_json=as_json)
         return
     from synthgen.datasets.manifest import load_manifest
 
@@ -108,16 +108,26 @@ def _describe_bundle(bundle: Bundle) -> dict[str, object]:
     return {"bundle": bundle.name, "folder": str(bundle.folder), **described}
 
 
-def _flat(document: dict[str, object], prefix: str = "") -> dict[str, object]:
-    """Return nested facts as one level of dotted names; long ones shortened for the screen."""
-    rows: dict[str, object] = {}
-    for name, value in document.items():
-        if isinstance(value, dict) and value:
-            rows |= _flat(value, f"{prefix}{name}.")
-        else:
-            text = _phrase(value)
-            rows[prefix + name] = text if len(text) <= 100 else f"{text[:97]}..."
-    return rows
+def _tell_bundle(bundle: Bundle) -> dict[str, object]:
+    """Return what matters of a bundle, by name; `--json` tells all."""
+    description = bundle.description
+    source, provenance = description.source, description.provenance
+    size = sum(file.bytes for file in description.files.values())
+    return {
+        "bundle": bundle.name,
+        "folder": bundle.folder,
+        "preset": description.preset,
+        "fitted on": f"{source.subjects} subjects of {source.cohort} ({_phrase(source.classes)})",
+        "licence": source.licence,
+        "citation": source.citation,
+        "labels": description.label_scheme,
+        "grid": f"{description.image_size} x {description.image_size} at {description.spacing_mm:.2f} mm",
+        "networks": ", ".join(description.networks),
+        "vendors": ", ".join(description.styles),
+        "seed": provenance.get("seed", ""),
+        "perceptual loss": provenance.get("perceptual_features", ""),
+        "megabytes": f"{size / 1e6:.1f}",
+    }
 
 
 def _phrase(value: object) -> str:
