@@ -33,7 +33,7 @@ from synthgen.networks.style_encoder import StyleEncoder
 from synthgen.subjects import LabelScheme
 
 DESCRIPTION = "bundle.json"
-SCHEMA = "synthgen/bundle@1"
+SCHEMA: Literal["synthgen/bundle@1"] = "synthgen/bundle@1"
 SHIPPED = Path(__file__).parent.parent / "bundles"
 """Folder of the bundles that come with the package."""
 

@@ -129,7 +129,7 @@ class LabelCodec:
     """Inference form of a `LabelVAE`: batch norm folded, channels last, fixed sub-batches."""
 
     def __init__(self, vae: LabelVAE) -> None:
-        self.vae = _fuse(copy.deepcopy(vae).eval()).to(memory_format=torch.channels_last)
+        self.vae = _fuse(copy.deepcopy(vae).eval()).to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
 
     @torch.inference_mode()
     def encode_labels(self, labels: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 Three things make it fast without changing the result beyond rounding: modulations are evaluated once per distinct label
 window (`label_patterns`), batch statistics and style are folded into the modulation's own convolution, and every level
 runs in sub-batches that stay in cache. A stack is rendered on its own: choices depend on its labels only, sub-batches
-have one fixed size, so its bits do not depend on what else is rendered, before, after or beside it.
+have one fixed size, so its bits do not depend on what else is rendered, before, after or beside it. (They do depend on
+the number of torch threads: workers run one each.)
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class SpadeRenderer:
     """
 
     def __init__(self, generator: SpadeGenerator, *, tables: bool = True) -> None:
-        self.generator = generator.eval().to(memory_format=torch.channels_last)
+        self.generator = generator.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
         self.tables = tables
 
     @torch.inference_mode()
@@ -88,7 +89,7 @@ class SpadeRenderer:
             patterns = None
         layers = [
             _FoldedModulation(m.shared, *m.folded(*(v[0] for v in level.film_of(style, i))), patterns)
-            for i, m in enumerate(level.block.modulations)
+            for i, m in enumerate(level.modulations)
         ]
         gain, step = level.gain_of(style), _sub_batch(level.size)
         level_noise = pooled_noise(noise.to(torch.float32), level.size)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as fn
@@ -92,6 +93,8 @@ class Vgg19Features(nn.Module):
                 position, before = position + 2, width  # a ReLU follows every convolution
             self.blocks.append(convs)
             position += 1  # the pooling layer
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1))
 
@@ -101,7 +104,7 @@ class Vgg19Features(nn.Module):
         features = []
         for i, convs in enumerate(self.blocks):
             x = fn.max_pool2d(x, 2) if i else x
-            for j, conv in enumerate(convs):
+            for j, conv in enumerate(cast("nn.ModuleList", convs)):
                 x = fn.relu(conv(x))
                 if j == 0:
                     features.append(x)

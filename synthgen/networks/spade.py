@@ -19,7 +19,7 @@ lets shading happen.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 import torch
 import torch.nn.functional as fn
@@ -43,6 +43,11 @@ class LabelField(Protocol):
     def convolve(self, first: nn.Conv2d, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Return the two halves `(B, C, H, W)` of `conv(relu(first(labels)), weight, bias)`."""
         ...
+
+
+def bias_of(convolution: nn.Conv2d) -> Tensor:
+    """Return the bias of a convolution that has one."""
+    return cast("Tensor", convolution.bias)
 
 
 class DenseField:
@@ -69,7 +74,9 @@ class PatternField:
         """Return the output of both convolutions for every distinct window: `(U5, 2C)`."""
         hidden_width, classes = first.weight.shape[:2]
         taps = fn.pad(first.weight.permute(2, 3, 1, 0).reshape(9, classes, hidden_width), (0, 0, 0, 1))
-        hidden = fn.relu(torch.addmm(first.bias, self.patterns.triples, taps.reshape(-1, hidden_width)), inplace=True)
+        hidden = fn.relu(
+            torch.addmm(bias_of(first), self.patterns.triples, taps.reshape(-1, hidden_width)), inplace=True
+        )
         hidden = hidden * self.patterns.inside
         neighbours = fn.embedding(self.patterns.members, hidden).flatten(1)
         return torch.addmm(bias, neighbours, weight.permute(2, 3, 1, 0).reshape(9 * hidden_width, -1))
@@ -95,7 +102,7 @@ class Modulation(nn.Module):
 
     def forward(self, x: Tensor, field: LabelField, film: tuple[Tensor, Tensor]) -> Tensor:
         """Return the modulated activation, `(B, C, H, W)`."""
-        gamma, beta = field.convolve(self.shared, self.gamma_beta.weight, self.gamma_beta.bias)
+        gamma, beta = field.convolve(self.shared, self.gamma_beta.weight, bias_of(self.gamma_beta))
         modulated = torch.addcmul(beta, self.norm(x), 1 + gamma)
         return torch.addcmul(film[1], modulated, 1 + film[0])
 
@@ -106,10 +113,11 @@ class Modulation(nn.Module):
         `(n (1 + gamma) + beta) (1 + scale) + shift` with `n = (x - mean) / deviation`, linear in gamma and beta.
         """
         gain = 1 + scale
-        inverse = torch.rsqrt(self.norm.running_var + self.norm.eps)
-        slope, centre = gain * inverse, gain * inverse * self.norm.running_mean
+        mean, variance = cast("Tensor", self.norm.running_mean), cast("Tensor", self.norm.running_var)
+        inverse = torch.rsqrt(variance + self.norm.eps)
+        slope, centre = gain * inverse, gain * inverse * mean
         gamma_weight, beta_weight = self.gamma_beta.weight.chunk(2)
-        gamma_bias, beta_bias = self.gamma_beta.bias.chunk(2)
+        gamma_bias, beta_bias = bias_of(self.gamma_beta).chunk(2)
         at = (slice(None), None, None, None)
         weight = torch.cat([gamma_weight * slope[at], beta_weight * gain[at] - gamma_weight * centre[at]])
         bias = torch.cat([(1 + gamma_bias) * slope, beta_bias * gain - (1 + gamma_bias) * centre + shift])
@@ -175,7 +183,12 @@ class Level(nn.Module):
         self.position = nn.Conv2d(3, self.block.entry, 1, bias=False)
         self.noise_weight = nn.Parameter(torch.full((self.block.entry,), 0.1))
         self.noise_gain = nn.Linear(style_dim, self.block.entry)
-        self.films = nn.ModuleList(nn.Linear(style_dim, 2 * m.norm.num_features) for m in self.block.modulations)
+        self.films = nn.ModuleList(nn.Linear(style_dim, 2 * m.norm.num_features) for m in self.modulations)
+
+    @property
+    def modulations(self) -> list[Modulation]:
+        """The block's modulations, in the order in which the block numbers them."""
+        return [cast("Modulation", layer) for layer in self.block.modulations]
 
     def own_weights(self, generator: torch.Generator) -> None:
         """Start the style's influence near zero, so that labels are learned first."""
@@ -268,6 +281,11 @@ class SpadeGenerator(nn.Module):
         )
         self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
+    @property
+    def pyramid(self) -> list[Level]:
+        """The levels, coarsest first."""
+        return [cast("Level", level) for level in self.levels]
+
     def begin(self, style: Tensor) -> Tensor:
         """Return the start tensor of every style, `(B, widths[0], base, base)`, channels last in memory."""
         grid = self.start(style).reshape(len(style), self.base, self.base, -1)
@@ -280,7 +298,7 @@ class SpadeGenerator(nn.Module):
     def fields(self, labels: Tensor, tables_from: int | None) -> list[LabelField]:
         """Return the labels of every level; levels of at least `tables_from` pixels as pattern tables."""
         fields: list[LabelField] = []
-        for level in self.levels:
+        for level in self.pyramid:
             small = at_size(labels, level.size)
             patterns = find_patterns(small, self.classes) if tables_from and level.size >= tables_from else None
             fields.append(DenseField(small, self.classes) if patterns is None else PatternField(patterns))
@@ -307,7 +325,7 @@ class SpadeGenerator(nn.Module):
             `(B, 1, H, W)` in [-1, 1].
         """
         x = self.begin(style)
-        for level, field in zip(self.levels, self.fields(labels, tables_from), strict=True):
+        for level, field in zip(self.pyramid, self.fields(labels, tables_from), strict=True):
             x = level(x, field, style, pooled_noise(noise, level.size))
         return self.finish(x)
 

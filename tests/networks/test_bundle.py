@@ -147,7 +147,7 @@ def test_arguments_that_do_not_fit_the_weights_are_refused(folder: Path, change:
         bundle.network("spade")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80\x04." + bytes(64), b"\xff" * 64])
+@pytest.mark.parametrize("content", [b"", b"\x80\x04." + bytes(64), b"\xff" * 64], ids=["empty", "pickle", "garbage"])
 def test_weights_that_are_not_safetensors_are_refused(folder: Path, content: bytes) -> None:
     """A pickle or garbage with a right hash is still an input error."""
     bundle = load_bundle(relisted(folder, "spade.safetensors", content))

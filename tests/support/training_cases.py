@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 from network_cases import blobs
 
+from synthgen.networks.initialise import initialise
 from synthgen.networks.perceptual import TissueNet
-from synthgen.seeding import numpy_stream
+from synthgen.seeding import numpy_stream, torch_stream
 from synthgen.training.data import TrainingSlices
 from synthgen.training.objectives import PerceptualObjective, SpadeObjective, VaeObjective
 from synthgen.training.presets import TINY
@@ -33,5 +34,6 @@ def objective(name: str, *, samples: int | None = None, seed: int = 0) -> Object
     settings = {"vae": TINY.vae, "perceptual": TINY.perceptual, "spade": TINY.spade}[name]
     settings = settings if samples is None else replace(settings, samples=samples)
     if name == "spade":
-        return SpadeObjective(slices(), settings, features=TissueNet(widths=[4, 4]), seed=seed)
+        features = initialise(TissueNet(widths=[4, 4]), torch_stream(3))
+        return SpadeObjective(slices(), settings, features=features, seed=seed)
     return {"vae": VaeObjective, "perceptual": PerceptualObjective}[name](slices(), settings, seed=seed)

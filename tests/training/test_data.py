@@ -48,7 +48,7 @@ def test_digest_tells_data_apart() -> None:
     assert data.digest() == slices().digest()
     for field in ("labels", "images", "subjects", "positions"):
         changed = getattr(data, field).copy()
-        changed.flat[0] = 1 - changed.flat[0]
+        changed.flat[0] = 0 if changed.flat[0] else 1
         assert replace(data, **{field: changed}).digest() != data.digest(), field
 
 

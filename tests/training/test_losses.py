@@ -42,7 +42,7 @@ def test_feature_distance_averages_over_layers() -> None:
     fake = [torch.ones(1, 1, 8, 8, requires_grad=True), torch.ones(1, 2, 2, 2, requires_grad=True)]
     real = [torch.zeros(1, 1, 8, 8, requires_grad=True), torch.full((1, 2, 2, 2), 4.0, requires_grad=True)]
     loss = losses.feature_distance(fake, real)
-    assert float(loss) == 2
+    assert loss.item() == 2
     loss.backward()
     assert all(t.grad is not None for t in fake)
     assert all(t.grad is None for t in real)
