@@ -335,7 +335,7 @@ def _rejections(dataset: StoredDataset) -> tuple[dict[str, int], dict[str, dict[
     reasons: dict[str, Counter[str]] = {}
     for subject_id in dataset.ids:
         record = dataset.record(subject_id)
-        attempts = cast(list[dict[str, list[str]]], record.history.get("rejected", []))
+        attempts = cast("list[dict[str, list[str]]]", record.history.get("rejected", []))
         draws[record.pathology] += len(attempts) + 1
         counter = reasons.setdefault(str(record.pathology), Counter())
         for attempt in attempts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from synthgen.factors.copula import CopulaSampler, Correlation
 from synthgen.factors.latents import LatentBank
 from synthgen.labels import Pathology, Phase, Tissue
 from synthgen.networks.bundle import Bundle
-from synthgen.networks.label_vae import LabelCodec
+from synthgen.networks.label_vae import LabelCodec, LabelVAE
+from synthgen.networks.spade import SpadeGenerator
 from synthgen.seeding import Stage, numpy_stream
 from synthgen.subjects import SyntheticSubject
 from synthgen.volumes import Volume, stack_affine
@@ -30,6 +32,8 @@ from synthgen.volumes import Volume, stack_affine
 LATENTS_FILE, DONORS_FILE = "latents.safetensors", "donors.safetensors"
 LABEL_VAE, SPADE = "label_vae", "spade"
 """Names of the two networks in a bundle."""
+
+Network = TypeVar("Network", LabelVAE, SpadeGenerator)
 
 
 class UnreachableError(SynthgenError):
@@ -62,8 +66,8 @@ class Generator:
             raise InputError(
                 f"bundle {bundle.name}", expected="a donor for every recipient", got=f"none for {orphans[0]}"
             )
-        self._codec = LabelCodec(bundle.network(LABEL_VAE).to(device))
-        self._renderer = StackRenderer(bundle.network(SPADE), device)
+        self._codec = LabelCodec(_network(bundle, LABEL_VAE, LabelVAE).to(device))
+        self._renderer = StackRenderer(_network(bundle, SPADE, SpadeGenerator), device)
         self._samplers: dict[tuple[Pathology, Correlation], CopulaSampler] = {}
 
     @torch.inference_mode()
@@ -149,3 +153,12 @@ class Generator:
 
 def _volumes(stacks: Mapping[Phase, NDArray], donor: Donor, affine: NDArray[np.float64]) -> dict[Phase, Volume]:
     return {phase: Volume(stack, donor.spacing_mm, affine) for phase, stack in stacks.items()}
+
+
+def _network(bundle: Bundle, name: str, kind: type[Network]) -> Network:
+    """Return a network of the bundle that must be of `kind`."""
+    network = bundle.network(name)
+    if not isinstance(network, kind):
+        got = f"a {type(network).__name__}"
+        raise InputError(f"bundle {bundle.name}", expected=f"a {kind.__name__} as {name}", got=got)
+    return network

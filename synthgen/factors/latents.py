@@ -319,7 +319,7 @@ def _ridge(
 
 def _covariance_factor(residual: NDArray[np.float64]) -> NDArray[np.float64]:
     covariance = residual.T @ residual / len(residual)
-    return np.linalg.cholesky(covariance + _FLAT_SD * np.eye(len(covariance)))
+    return np.asarray(np.linalg.cholesky(covariance + _FLAT_SD * np.eye(len(covariance))), np.float64)
 
 
 def _statistics_from(tensors: Mapping[str, torch.Tensor], pathology: Pathology) -> LatentStatistics:

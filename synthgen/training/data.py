@@ -73,9 +73,12 @@ class TrainingSlices:
 
     def select(self, chosen: NDArray[np.integer] | NDArray[np.bool_]) -> TrainingSlices:
         """Return the slices at `chosen` (row numbers or mask)."""
-        parts = (self.labels, self.images, self.subjects, self.positions)
-        labels, images, subjects, positions = (part[chosen] for part in parts)
-        return TrainingSlices(labels=labels, images=images, subjects=subjects, positions=positions)
+        return TrainingSlices(
+            labels=self.labels[chosen],
+            images=self.images[chosen],
+            subjects=self.subjects[chosen],
+            positions=self.positions[chosen],
+        )
 
     def digest(self) -> str:
         """Return the SHA-256 of the content, for telling a resumed run from another one."""

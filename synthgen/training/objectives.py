@@ -66,7 +66,8 @@ class _Objective:
     def network(self, name: str, module: Module) -> Module:
         """Register `module` under `name` with its keyed initial weights."""
         initialise(module, torch_stream(self.seed, _NETWORK_KEYS[name], stage=Stage.WEIGHTS))
-        self.modules[name] = module.to(self.device, memory_format=torch.channels_last)
+        module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
+        self.modules[name] = module
         return module
 
     def noise(self, step: int, *shapes: tuple[int, ...]) -> list[Tensor]:
@@ -177,8 +178,9 @@ class SpadeObjective(_Objective):
     ) -> None:
         super().__init__(slices, settings, seed, device)
         self.features = features
-        if isinstance(features, nn.Module):
-            features.eval().requires_grad_(requires_grad=False).to(device, memory_format=torch.channels_last)
+        network: object = features  # which may be a module or not; the protocol does not say
+        if isinstance(network, nn.Module):
+            network.eval().requires_grad_(requires_grad=False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
         classes = len(Tissue)
         arguments = {"classes": classes, **settings.generator}
         self.generator = self.network("generator", SpadeGenerator(image_size=slices.image_size, **arguments))
@@ -264,8 +266,8 @@ class SpadeObjective(_Objective):
             pairs = zip(average.parameters(), net.parameters(), strict=True)
             for slow, fast in pairs:
                 slow.lerp_(fast, 1 - decay)
-            for slow, fast in zip(average.buffers(), net.buffers(), strict=True):
-                slow.copy_(fast)
+            for kept, new in zip(average.buffers(), net.buffers(), strict=True):
+                kept.copy_(new)
 
     @torch.no_grad()
     def finish(self) -> None:
