@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
@@ -79,14 +79,14 @@ def _describe_dataset(path: Path, manifest: Manifest, picture: Path) -> dict[str
     }
 
 
-def _by_class(subjects: Iterable[RecordEntry], name: str) -> dict[str, dict[str, float]]:
-    """Return mean and standard deviation of one index in each class."""
+def _by_class(subjects: Iterable[RecordEntry], name: str) -> dict[str, dict[str, float | None]]:
+    """Return mean and standard deviation of one index in each class; a single subject has no deviation."""
     values: dict[str, list[float]] = {}
     for subject in subjects:
         value = subject.indices.get(name)
         if value is not None:
             values.setdefault(str(subject.pathology), []).append(value)
-    return {p: {"mean": fmean(v), "sd": stdev(v) if len(v) > 1 else 0.0} for p, v in values.items()}
+    return {p: {"mean": fmean(v), "sd": stdev(v) if len(v) > 1 else None} for p, v in values.items()}
 
 
 def _tell_dataset(document: dict[str, object]) -> str:
@@ -95,11 +95,16 @@ def _tell_dataset(document: dict[str, object]) -> str:
     indices = document["indices"]
     assert isinstance(indices, dict)  # noqa: S101 - narrows the type; `_describe_dataset` made it
     rows = {
-        _INDICES[name]: "   ".join(f"{p} {v['mean']:.1f} ± {v['sd']:.1f}" for p, v in classes.items())
+        _INDICES[name]: "   ".join(f"{p} {_spread(v)}" for p, v in classes.items())
         for name, classes in indices.items()
         if classes
     }
     return f"{table(facts)}\n\n{table(rows)}"
+
+
+def _spread(value: Mapping[str, float | None]) -> str:
+    """Return mean and standard deviation as `61.2 ± 4.0`."""
+    return f"{value['mean']:.1f}" + ("" if value["sd"] is None else f" ± {value['sd']:.1f}")
 
 
 def _describe_bundle(bundle: Bundle) -> dict[str, object]:
