@@ -72,6 +72,16 @@ def test_the_test_command_checks_everything() -> None:
         assert part in command
 
 
+def test_the_bundle_command_is_what_made_the_bundle() -> None:
+    """Cohort, size, preset and seed of the README's command are those that the shipped bundle says it was made with."""
+    count, preset, seed = re.search(r"fit hearts:(\d+) --preset (\w+) --seed (\d+)", fenced("command: bundle")).groups()
+    described = synthgen.load_bundle("default").description
+    assert described.source.cohort == VirtualHearts.name
+    assert (described.source.subjects, described.preset) == (int(count), preset)
+    assert described.provenance["seed"] == int(seed)
+    assert described.provenance["source"] == VirtualHearts(int(count), seed=int(seed)).fingerprint()
+
+
 def test_every_option_that_the_readme_names_exists() -> None:
     """Each `synthgen COMMAND --option` of the README is an option of that command."""
     for command, rest in re.findall(r"`synthgen (\w+)([^`]*)`", README):
