@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Self
 
-from synthgen.engine.recipe import Condition, Recipe
+from pydantic import TypeAdapter, ValidationError
+
+from synthgen.engine.recipe import LARGEST_COUNT, Condition, Recipe
 from synthgen.engine.styles import vendors_of
 from synthgen.errors import InputError
 from synthgen.factors.copula import Correlation
@@ -13,8 +16,6 @@ from synthgen.factors.latents import LatentBank
 from synthgen.labels import Pathology, Vendor
 from synthgen.networks.bundle import Bundle
 from synthgen.seeding import Stage, numpy_stream
-
-_SUBJECTS_OF_CONDITION = 1 << 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +45,27 @@ class SubjectSpec:
     max_attempts: int
 
     def as_dict(self) -> dict[str, object]:
-        """Return the spec as JSON values."""
+        """Return the spec as JSON values; a subject's record carries them as its `request`."""
         return {name: getattr(value, "value", value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
+        """Return the spec that `as_dict` described, so that a subject can be made again from its record.
+
+        Raises
+        ------
+        InputError
+            If a value is missing, unknown or of the wrong kind.
+        """
+        try:
+            return _SPEC.validate_python(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise InputError("request", expected=f"{place}: {first['msg']}", got=repr(first["input"])[:80]) from None
+
+
+_SPEC = TypeAdapter(SubjectSpec)
 
 
 def plan(recipe: Recipe, bundle: Bundle) -> tuple[SubjectSpec, ...]:
@@ -82,7 +102,7 @@ def _spec(
     recipe: Recipe, condition: Condition, place: int, supply: tuple[Sequence[Vendor], Sequence[str], str]
 ) -> SubjectSpec:
     vendors, recipients, mark = supply
-    key = condition.key * _SUBJECTS_OF_CONDITION + place
+    key = condition.key * LARGEST_COUNT + place
     stream = numpy_stream(recipe.seed, key, 0, Stage.PLAN)
     recipient = recipients[int(stream.integers(len(recipients)))]
     low, high = condition.severity

@@ -14,7 +14,9 @@ from synthgen.factors.copula import Correlation
 from synthgen.labels import Pathology, Vendor
 
 _LARGEST_FILE = 1 << 20
-_LARGEST_COUNT = 10_000_000
+LARGEST_COUNT = 1 << 20
+"""Subjects of one condition; with its 32-bit key it makes numbers that every JSON reader keeps exactly."""
+
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -39,7 +41,7 @@ class Condition(BaseModel):
 
     pathology: Pathology
     vendor: Vendor | None = None
-    count: int = Field(ge=1, le=_LARGEST_COUNT)
+    count: int = Field(ge=1, le=LARGEST_COUNT)
     severity: tuple[_Share, _Share] = (0.8, 1.0)
     method: Literal["latent"] = "latent"
 

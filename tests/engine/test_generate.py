@@ -8,8 +8,9 @@ from tiny_bundle import SIZE
 
 from synthgen.engine.gate import Verdict
 from synthgen.engine.generate import Generator, UnreachableError
-from synthgen.engine.plan import plan
+from synthgen.engine.plan import SubjectSpec, plan
 from synthgen.engine.recipe import Condition, Recipe
+from synthgen.errors import InputError
 from synthgen.indices import measure
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
 
@@ -105,6 +106,15 @@ def test_the_record_tells_the_history(subjects, specs):
         assert len(record["style"]) == 4
         assert record["attempt"] == len(record["rejected"])
         assert record["background"] == f"label map of {spec.recipient}"
+
+
+def test_a_subject_is_made_again_from_its_record(bundle, subjects):
+    """The request in a record, through JSON, is enough to make the subject to the bit."""
+    subject = next(iter(subjects.values()))
+    request = json.loads(json.dumps(subject.record))["request"]
+    assert equal(Generator(bundle).generate(SubjectSpec.from_dict(request)), subject)
+    with pytest.raises(InputError, match="vendor"):
+        SubjectSpec.from_dict({**request, "vendor": "Z"})
 
 
 def refuse_before(attempt):
