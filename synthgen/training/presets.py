@@ -127,7 +127,7 @@ SMALL = Preset(
     image_size=128,
     vae=VaeSettings(samples=40_000),
     perceptual=PerceptualSettings(samples=4_800),
-    spade=SpadeSettings(samples=20_000, generator_rate=4e-4, l1=10.0, ema=0.998),
+    spade=SpadeSettings(samples=16_800, generator_rate=4e-4, l1=3.0, ema=0.998),
 )
 
 PAPER = Preset(
