@@ -76,7 +76,8 @@ def build(
 def _tell_estimate(expected: Mapping[str, object]) -> str:
     """Return an estimate as lines of text."""
     seconds, memory, disk = (float(str(expected[name])) for name in ("seconds", "memory_bytes", "disk_bytes"))
-    told = {"time": f"{seconds / 60:.1f} min", "memory": f"{memory / 1e9:.2f} GB", "disk": f"{disk / 1e6:.0f} MB"}
+    time = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+    told = {"time": time, "memory": f"{memory / 1e9:.2f} GB", "disk": f"{disk / 1e6:.1f} MB"}
     rest = {name: value for name, value in expected.items() if name not in {"seconds", "memory_bytes", "disk_bytes"}}
     return table({**rest, **told})
 

@@ -106,5 +106,5 @@ def test_a_dry_run_builds_nothing(asked, capsys, monkeypatch) -> None:
     monkeypatch.setattr(module, "dry_run", dry_run)
     assert cli.run(["build", "--target", "ARV", "--count", "2", "--dry-run"]) == 0
     out = capsys.readouterr().out
-    assert all(text in out for text in ("1.5 min", "1.50 GB", "2 MB", "44"))
+    assert all(text in out for text in ("1.5 min", "1.50 GB", "2.0 MB", "44"))
     assert asked == {}
