@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Self
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -49,7 +48,7 @@ class SubjectSpec:
         return {name: getattr(value, "value", value) for name, value in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> Self:
+    def from_dict(cls, values: Mapping[str, object]) -> SubjectSpec:
         """Return the spec that `as_dict` described, so that a subject can be made again from its record.
 
         Raises

@@ -2,8 +2,8 @@
 
 It sees the one-hot label map beside the image. As in SPADE, convolutions are spectrally normalised and followed by an
 instance norm, except the first (no instance norm, so that it can judge the noise level) and the last (neither). The
-instance norm is what makes it work: without it, 120 steps did not tell a 3 x 3 box blur from the image (hinge loss 1.9 of
-2.0), with it the loss was 0.2.
+instance norm is what makes it work: without it, 120 steps did not tell a 3 x 3 box blur from the image (hinge loss 1.9
+of 2.0), with it the loss was 0.2.
 """
 
 from __future__ import annotations
