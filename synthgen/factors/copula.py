@@ -1,9 +1,9 @@
-"""Random stacks of latents: a Gaussian copula with Kendall correlation and truncated-normal marginals.
+"""Random stacks of latents: a Gaussian copula with truncated-normal marginals.
 
 The marginals are those of Pathology Synthesis (Amirrajab et al. 2022, arXiv 2209.04223): at every level and dimension a
 normal distribution of the class's mean and sd, truncated to the class's minimum and maximum. The published procedure
 multiplies the truncated sample itself by the Cholesky factors, which moves the mean and leaves the range; here
-the factors correlate standard normal numbers, and the inverse distribution function turns each into its marginal. The
+correlation is that of standard normal numbers, and the inverse distribution function turns each into its marginal. The
 marginals stay exact, nothing leaves [minimum, maximum], and the published order is kept as the mode `paper`.
 """
 
@@ -19,13 +19,17 @@ from scipy.special import ndtr, ndtri
 from synthgen.factors.kendall import kendall
 from synthgen.factors.latents import LEVELS, SPAN, LatentStatistics, Recipient
 
-Correlation = Literal["class", "recipient", "paper", "none"]
+Correlation = Literal["class", "separable", "recipient", "paper", "none"]
 """How the values of one sample hang together.
 
 class
-    Rows (levels of both phases) and dimensions correlate as the residuals of the whole class do. The default.
+    Every level of either phase in every dimension correlates with every other as in the whole class (normal scores of
+    its residuals): a draw is as smooth from slice to slice as the class's own stacks. The default.
+separable
+    One correlation of rows (levels of both phases) for all dimensions, one of dimensions for all rows, both Kendall's
+    of the class's residuals: fewer numbers to estimate, but dimensions that vary roughly roughen the others.
 recipient
-    Rows correlate as the residuals of the one normal recipient do, as the paper has it, but around the class mean.
+    As separable, with the rows of the one normal recipient, as the paper has it, but around the class mean.
 paper
     The published order of operations on raw values, phases drawn one by one: mean and range are not kept.
 none
@@ -94,9 +98,13 @@ class CopulaSampler:
     def draw(self, recipient: Recipient, stream: np.random.Generator) -> Draw:
         """Draw one stack; everything random comes from `stream`, in a fixed order."""
         normal = stream.standard_normal(self.statistics.mean.shape)
+        directions = stream.standard_normal(self.statistics.joint.shape[1])
         span_normal = stream.standard_normal(len(SPAN))
         if self.correlation == "paper":
             levels, added = self._published(normal, recipient)
+        elif self.correlation == "class":
+            joint = np.einsum("ij,j->i", self.statistics.joint, directions).reshape(normal.shape)
+            levels, added = self._marginals(joint), 0.0
         else:
             correlated, added = self._correlated(normal, recipient)
             levels = self._marginals(correlated)
@@ -108,7 +116,7 @@ class CopulaSampler:
     def _correlated(self, normal: NDArray[np.float64], recipient: Recipient) -> tuple[NDArray[np.float64], float]:
         if self.correlation == "none":
             return normal, 0.0
-        rows = self._rows if self.correlation == "class" else self._rows_of(recipient)
+        rows = self._rows if self.correlation == "separable" else self._rows_of(recipient)
         matrix = normal.reshape(2 * LEVELS, -1)
         # einsum without BLAS: the same bits whatever the number of threads.
         mixed = np.einsum("lk,jk->jl", self._dimensions.lower, np.einsum("ij,jk->ik", rows.lower, matrix))

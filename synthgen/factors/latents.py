@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from synthgen.errors import InputError
 from synthgen.factors.kendall import kendall
@@ -77,6 +79,9 @@ class LatentStatistics:
     ----------
     mean, sd, minimum, maximum
         `(2 phases, 32 levels, d)`, over subjects. sd is the population's (divides by n), as in the paper's code.
+    joint
+        `(64 d, r)`: factor of the correlation between all values of the residuals, rows and dimensions together, in
+        normal scores; each row has length one. r is at most the number of subjects less one.
     row_tau
         Kendall's tau-b between the 64 rows (phase-major, then level) of the standardised residuals, dimensions pooled.
     dimension_tau
@@ -97,6 +102,7 @@ class LatentStatistics:
     sd: NDArray[np.float64]
     minimum: NDArray[np.float64]
     maximum: NDArray[np.float64]
+    joint: NDArray[np.float64]
     row_tau: NDArray[np.float64]
     dimension_tau: NDArray[np.float64]
     raw_dimension_tau: NDArray[np.float64]
@@ -128,6 +134,7 @@ class LatentStatistics:
             sd=sd,
             minimum=levels.min(axis=0),
             maximum=levels.max(axis=0),
+            joint=_joint_factor(rows.reshape(count, -1)),
             row_tau=kendall(rows.transpose(2, 0, 1)),
             dimension_tau=kendall(rows.transpose(1, 0, 2)),
             raw_dimension_tau=np.stack([_raw_tau(subjects, phase) for phase in range(2)]),
@@ -178,7 +185,8 @@ class LatentBank:
         for pathology, statistics in self.statistics.items():
             for item in fields(statistics):
                 value = torch.as_tensor(getattr(statistics, item.name))
-                out[f"{pathology}.{item.name}"] = value.float() if value.is_floating_point() else value
+                kind = torch.float16 if item.name == "joint" else torch.float32
+                out[f"{pathology}.{item.name}"] = value.to(kind) if value.is_floating_point() else value
         return out
 
     @classmethod
@@ -293,6 +301,24 @@ def _raw_tau(subjects: Sequence[SubjectLatents], phase: int) -> NDArray[np.float
     return kendall(np.concatenate([subject.slices[phase] for subject in subjects])[None])
 
 
+def _joint_factor(residual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the factor `(values, r)` of the correlation of normal scores of `(subjects, values)`.
+
+    Its product with its transpose is the correlation matrix of the van der Waerden scores; the singular value
+    decomposition turns subjects into directions, so that no subject can be read off it.
+    """
+    count = len(residual)
+    scores = ndtri((rankdata(residual, axis=0) - 0.5) / count)
+    _, singular, right = np.linalg.svd(scores - scores.mean(axis=0), full_matrices=False)
+    rank = max(int((singular > _FLAT_SD * max(singular[0], _FLAT_SD)).sum()), 1)
+    return _unit_rows(right[:rank].T * singular[:rank])
+
+
+def _unit_rows(factor: NDArray[np.float64]) -> NDArray[np.float64]:
+    norm = np.linalg.norm(factor, axis=1, keepdims=True)
+    return np.divide(factor, norm, out=np.zeros_like(factor), where=norm > _FLAT_SD)
+
+
 def _ridge(
     features: NDArray[np.float64], targets: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -325,4 +351,5 @@ def _covariance_factor(residual: NDArray[np.float64]) -> NDArray[np.float64]:
 def _statistics_from(tensors: Mapping[str, torch.Tensor], pathology: Pathology) -> LatentStatistics:
     values = {item.name: tensors[f"{pathology}.{item.name}"] for item in fields(LatentStatistics)}
     arrays = {name: value.double().numpy() for name, value in values.items() if name != "count"}
+    arrays["joint"] = _unit_rows(arrays["joint"])  # stored in half precision
     return LatentStatistics(**arrays, count=int(values["count"]))

@@ -38,7 +38,7 @@ def draws(bank, correlation, count=DRAWS):
     return [sampler.draw(bank.recipients[0], numpy_stream(0, i, 0, Stage.LATENT)) for i in range(count)]
 
 
-@pytest.mark.parametrize("correlation", ["class", "recipient", "none"])
+@pytest.mark.parametrize("correlation", ["class", "separable", "recipient", "none"])
 def test_nothing_leaves_the_range_of_the_class(bank, correlation):
     """Every value lies within the class's minimum and maximum at its level and dimension, to the last bit."""
     statistics = bank.statistics[Pathology.ARV]
@@ -47,7 +47,7 @@ def test_nothing_leaves_the_range_of_the_class(bank, correlation):
     assert (levels <= statistics.maximum).all()
 
 
-@pytest.mark.parametrize("correlation", ["class", "recipient", "none"])
+@pytest.mark.parametrize("correlation", ["class", "separable", "recipient", "none"])
 def test_marginals_are_the_truncated_normal_distribution(bank, correlation):
     """Correlating does not move a marginal: mean and sd over many draws are those of the truncated normal."""
     statistics = bank.statistics[Pathology.ARV]
@@ -59,10 +59,21 @@ def test_marginals_are_the_truncated_normal_distribution(bank, correlation):
     np.testing.assert_allclose(levels.std(axis=0), np.sqrt(variance), rtol=0.25)
 
 
+def test_every_value_correlates_with_every_other_as_in_the_class(bank):
+    """Drawn values correlate as the class's own residuals, value by value, rows and dimensions at once."""
+    statistics = bank.statistics[Pathology.ARV]
+    levels = np.stack([draw.levels for draw in draws(bank, "class")]).reshape(DRAWS, -1)
+    some = np.random.default_rng(0).choice(levels.shape[1], 40, replace=False)
+    requested = statistics.joint[some] @ statistics.joint[some].T
+    np.testing.assert_allclose(np.diag(requested), 1.0)
+    assert np.abs(np.corrcoef(levels[:, some], rowvar=False) - requested).max() < 0.25
+    assert np.abs(np.corrcoef(levels[:, some], rowvar=False) - requested).mean() < 0.05
+
+
 def test_rows_and_dimensions_correlate_as_requested(bank):
     """Kendall's tau of drawn values agrees with the tau of the class, between levels, phases and dimensions."""
     statistics = bank.statistics[Pathology.ARV]
-    levels = np.stack([draw.levels for draw in draws(bank, "class")]).reshape(DRAWS, 2 * LEVELS, DIMENSIONS)
+    levels = np.stack([draw.levels for draw in draws(bank, "separable")]).reshape(DRAWS, 2 * LEVELS, DIMENSIONS)
     assert np.abs(kendall(levels.transpose(2, 0, 1)) - statistics.row_tau).max() < 0.08
     assert np.abs(kendall(levels.transpose(1, 0, 2)) - statistics.dimension_tau).max() < 0.08
 

@@ -173,7 +173,7 @@ def test_a_cohort_without_normal_subjects_is_refused():
         LatentStatistics.of([subject(0)])
 
 
-def test_tensors_of_a_bank_are_float32_or_whole():
+def test_tensors_of_a_bank_are_narrow():
     """Nothing in a bundle is stored wider than it needs."""
     kinds = {t.dtype for name, t in LatentBank.of(cohort(3)).to_tensors().items() if name != "recipients.span_mm"}
-    assert kinds == {torch.float32, torch.uint8, torch.int64}
+    assert kinds == {torch.float16, torch.float32, torch.uint8, torch.int64}
