@@ -17,12 +17,16 @@ from synthgen.engine.plan import SubjectSpec
 from synthgen.engine.tidy import tidy
 from synthgen.factors.copula import CopulaSampler, Draw
 from synthgen.factors.latents import SPAN, Recipient, from_levels
+from synthgen.labels import Tissue
 from synthgen.seeding import Stage, numpy_stream
 
 FEWEST_SLICES = 3
 
-Decode = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
-"""Latents `(slices, d)` to heart labels `(slices, H, W)`."""
+WIDEST_SHIFT = 4.0
+"""Largest shift of the myocardium's logit for the sake of its mass; beyond it the draw is left to the gates."""
+
+Decode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Latents `(slices, d)` to logits `(slices, 4, H, W)` of background, LV, MYO, RV."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,15 @@ class HeartStacks:
         nearly as their spacing allows.
     tidied_pixels
         Pixels that the repair changed.
+    wall_shift
+        What mass conservation subtracted from the myocardium's logit at ED; see `with_myocardium`.
     """
 
     labels: NDArray[np.uint8]
     draw: Draw
     span_mm: NDArray[np.float64]
     tidied_pixels: int
+    wall_shift: float
 
     def as_dict(self) -> dict[str, object]:
         """Return what was drawn and done as JSON values."""
@@ -55,6 +62,7 @@ class HeartStacks:
             "eigenvalue_added": self.draw.eigenvalue_added,
             "latents_outside_class_range": self.draw.outside,
             "tidied_pixels": self.tidied_pixels,
+            "wall_shift": round(self.wall_shift, 4),
         }
 
 
@@ -64,6 +72,8 @@ def draw_heart(
     source: tuple[CopulaSampler, Recipient],
     spacing_mm: float,
     decode: Decode,
+    *,
+    mass_ratio: float = 1.0,
 ) -> HeartStacks:
     """Make the heart of one attempt of one subject; its streams are keyed by seed, subject and attempt.
 
@@ -73,6 +83,8 @@ def draw_heart(
         The sampler of the class and the normal subject.
     spacing_mm
         Distance of the recipient's slices.
+    mass_ratio
+        Mass of the myocardium at ED over that at ES, as the source cohort is contoured; 1 for anatomy.
     """
     sampler, recipient = source
     draw = sampler.draw(recipient, numpy_stream(spec.seed, spec.key, attempt, Stage.LATENT))
@@ -80,11 +92,33 @@ def draw_heart(
     span = (1.0 - spec.severity) * recipient.span_mm + spec.severity * draw.span_mm
     counts, starts = slices_of(span, spacing_mm)
     latents = [from_levels(phase, count) for phase, count in zip(levels, counts, strict=True)]
-    decoded, changed = tidy(decode(np.concatenate(latents).astype(np.float32)))
+    logits = decode(np.concatenate(latents).astype(np.float32))
+    es = logits[counts[0] :].argmax(axis=1).astype(np.uint8)
+    ed, shift = with_myocardium(logits[: counts[0]], mass_ratio * float((es == Tissue.MYO).sum()))
+    decoded, changed = tidy(np.concatenate([ed, es]))
     labels = np.zeros((2, max(s + n for s, n in zip(starts, counts, strict=True)), *decoded.shape[1:]), dtype=np.uint8)
     for number, part in enumerate(np.split(decoded, [counts[0]])):
         labels[number, starts[number] : starts[number] + counts[number]] = part
-    return HeartStacks(labels, draw, span, changed)
+    return HeartStacks(labels, draw, span, changed, shift)
+
+
+def with_myocardium(logits: NDArray[np.float32], pixels: float) -> tuple[NDArray[np.uint8], float]:
+    """Return the labels of logits `(slices, 4, H, W)` that have so many pixels of myocardium, and the shift it took.
+
+    The myocardium does not change its mass between the phases, but a decoder blurs a thin wall into a thick one: the
+    relaxed wall of ED comes out too heavy, that of ES about right. One number for the whole stack, subtracted from the
+    myocardium's logit, gives ED the mass of ES and the cavities the room that the blur took from them.
+    """
+    others = logits.copy()
+    others[:, Tissue.MYO] = -np.inf
+    margin = logits[:, Tissue.MYO] - others.max(axis=1)
+    place = int(np.clip(round(pixels), 0, margin.size - 1))
+    shift = float(
+        np.clip(
+            np.partition(margin.ravel(), margin.size - 1 - place)[margin.size - 1 - place], -WIDEST_SHIFT, WIDEST_SHIFT
+        )
+    )
+    return np.where(margin > shift, np.uint8(Tissue.MYO), others.argmax(axis=1).astype(np.uint8)), shift
 
 
 def slices_of(span_mm: NDArray[np.float64], spacing_mm: float) -> tuple[tuple[int, int], tuple[int, int]]:

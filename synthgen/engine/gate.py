@@ -24,9 +24,7 @@ _QUANTILE = 0.99
 _LV_EF = (5.0, 85.0)  # per cent
 _LV_EDV = (30.0, 600.0)  # mL
 _WALL = (3.0, 35.0)  # mm
-_MASS_DIFFERENCE = (
-    0.35  # of the mean; experts' contours of ACDC differ by up to 0.34 between the phases (99th percentile)
-)
+_MASS_DIFFERENCE = 0.35  # of the mean; experts' contours of ACDC differ by up to 0.34 (99th percentile)
 _STROKE_DIFFERENCE = 0.5
 
 Gates = Mapping[str, Any]
@@ -102,11 +100,13 @@ def calibrate(cohort: Sequence[Measurement]) -> dict[str, dict]:
     differences = [_differences(m.indices) for m in cohort]
     mass = np.array([d["mass_difference"] for d in differences])
     stroke = np.array([d["stroke_difference"] for d in differences])
+    ratio = np.array([m.indices.lv_mass_ed_g / m.indices.lv_mass_es_g for m in cohort if m.indices.lv_mass_es_g > 0])
     thinnest = np.array([d["wall_thinnest_mm"] for d in differences if math.isfinite(d["wall_thinnest_mm"])])
     return {
         "source": {"subjects": len(cohort)},
         "topology": topology,
         "physiology": {
+            "mass_ratio": round(float(np.median(ratio)), 4) if ratio.size else 1.0,
             "mass_difference": round(max(_MASS_DIFFERENCE, float(np.quantile(mass, _QUANTILE))), 4),
             "stroke_difference": round(max(0.1, float(np.quantile(stroke, _QUANTILE))), 4),
             "wall_thinnest_mm": round(min([_WALL[0], *np.quantile(thinnest, [1 - _QUANTILE])]), 4)
@@ -115,6 +115,11 @@ def calibrate(cohort: Sequence[Measurement]) -> dict[str, dict]:
         },
         "class_rule": {p.value: _rates([m for m in cohort if m.pathology is p]) for p in Pathology},
     }
+
+
+def mass_ratio_of(gates: Gates) -> float:
+    """Return the mass of the myocardium at ED over that at ES, as the source cohort is contoured; 1 if unknown."""
+    return float(gates.get("physiology", {}).get("mass_ratio", 1.0))
 
 
 def check(measurement: Measurement, gates: Gates) -> list[Verdict]:

@@ -14,7 +14,7 @@ from synthgen.diagnosis import matching
 from synthgen.engine.anatomy import HeartStacks, draw_heart
 from synthgen.engine.compose import compose
 from synthgen.engine.donors import Donor, DonorBank
-from synthgen.engine.gate import Measurement, Verdict, check, examine
+from synthgen.engine.gate import Measurement, Verdict, check, examine, mass_ratio_of
 from synthgen.engine.plan import SubjectSpec
 from synthgen.engine.render import StackRenderer
 from synthgen.engine.styles import draw_style
@@ -22,8 +22,9 @@ from synthgen.errors import InputError, SynthgenError
 from synthgen.factors.copula import CopulaSampler, Correlation
 from synthgen.factors.latents import LatentBank
 from synthgen.labels import Pathology, Phase, Tissue
+from synthgen.networks.batching import apply_in_parts
 from synthgen.networks.bundle import Bundle
-from synthgen.networks.label_vae import LabelCodec, LabelVAE
+from synthgen.networks.label_vae import SUB_BATCH, LabelCodec, LabelVAE
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.seeding import Stage, numpy_stream
 from synthgen.subjects import SyntheticSubject
@@ -104,10 +105,12 @@ class Generator:
             # Two threads may both make it: they make the same.
             sampler = self._samplers[key] = CopulaSampler(self.bank.statistics[spec.pathology], spec.correlation)
         source = (sampler, self._recipients[spec.recipient])
-        return draw_heart(spec, attempt, source, donor.spacing_mm[0], self._decode)
+        ratio = mass_ratio_of(self.description.gates)
+        return draw_heart(spec, attempt, source, donor.spacing_mm[0], self._decode, mass_ratio=ratio)
 
-    def _decode(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
-        return self._codec.decode_labels(torch.from_numpy(latents).to(self.device)).cpu().numpy()
+    def _decode(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        moved = torch.from_numpy(latents).to(self.device)
+        return apply_in_parts(self._codec.vae.decode, moved, SUB_BATCH).cpu().numpy()
 
     def _examine(self, spec: SubjectSpec, hearts: NDArray[np.uint8], donor: Donor) -> Measurement:
         affine = stack_affine(donor.spacing_mm, hearts.shape[1:])

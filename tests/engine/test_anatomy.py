@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from synthgen.engine.anatomy import FEWEST_SLICES, draw_heart, slices_of
+from synthgen.engine.anatomy import FEWEST_SLICES, draw_heart, slices_of, with_myocardium
 from synthgen.engine.plan import SubjectSpec
 from synthgen.factors.copula import CopulaSampler
 from synthgen.factors.latents import LatentBank, SubjectLatents
@@ -36,9 +36,11 @@ class Recorder:
 
     def __call__(self, latents):
         self.latents = latents
-        labels = np.zeros((len(latents), 8, 8), np.uint8)
-        labels[:, 2, 2:5] = (1, 2, 3)
-        return labels
+        logits = np.zeros((len(latents), 4, 8, 8), np.float32)
+        logits[:, 0] = 5.0
+        for column, structure in enumerate((1, 2, 3)):
+            logits[:, structure, 2, 2 + column] = 9.0
+        return logits
 
 
 def drawn(spec=SPEC, attempt=0, spacing=10.0):
@@ -79,6 +81,20 @@ def test_an_attempt_is_another_draw_of_the_same_subject():
     first, second = drawn(attempt=0)[1], drawn(attempt=1)[1]
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(first, drawn(attempt=0)[1])
+
+
+def test_the_wall_gets_the_mass_that_is_asked_for():
+    """So many pixels of myocardium come out, those with the best claim; what it loses goes to its neighbours."""
+    logits = np.random.default_rng(0).normal(size=(5, 4, 12, 12)).astype(np.float32)
+    plain = logits.argmax(axis=1)
+    count = int((plain == 2).sum())
+    for wanted in (count - 60, count + 60):
+        labels, shift = with_myocardium(logits, float(wanted))
+        assert (labels == 2).sum() == wanted
+        assert (shift > 0) == (wanted < count)
+        unmoved = (plain != 2) & (labels != 2)
+        np.testing.assert_array_equal(labels[unmoved], plain[unmoved])
+    assert abs(with_myocardium(logits, 0.0)[1]) <= 4.0
 
 
 def test_what_was_drawn_is_told():
