@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.option("--vendor", "styles", multiple=True, help="Vendor style: A, B, C or D.  [default: all, in turn]")
 @click.option("--severity", "span", default=None, metavar="LO:HI", help="From 0, normal, to 1, the full class.")
 @click.option(
-    "--correlation", default=None, help="How latents hang together: class, recipient, paper or none.  [default: class]"
+    "--correlation",
+    default=None,
+    help="How latents hang together: class, separable, recipient, paper or none.  [default: class]",
 )
 @click.option(
     "--recipe", "recipe_file", type=FOLDER, default=None, help="JSON file with the request, instead of options."
