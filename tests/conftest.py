@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 _ACDC = "SYNTHGEN_ACDC"
 
@@ -19,6 +20,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     """Keep torch on one thread: results do not depend on the machine, and two test runs do not fight for its cores."""
     torch.set_num_threads(1)
+    # The same examples on every run, so that a change is what turns a test red; no clock decides on a slow machine.
+    settings.register_profile("repeatable", derandomize=True, deadline=None)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

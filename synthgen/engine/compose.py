@@ -121,8 +121,9 @@ def radial_source(
     """
     along = np.clip((radius - new) / reach, 0.0, 1.0)
     weight = 1.0 - along * along * (3.0 - 2.0 * along)
-    inner = radius * old / np.maximum(new, 1e-9)
-    return np.where(radius <= new, np.minimum(inner, old), radius + (old - new) * weight), weight
+    within = radius <= new
+    share = np.divide(radius, new, out=np.zeros_like(radius), where=within & (new > 0))
+    return np.where(within, share * old, radius + (old - new) * weight), weight
 
 
 def _warp(
