@@ -86,7 +86,7 @@ def fit(
 ) -> Path:
     """Fit a generator on `cohort`; the same call goes on with an unfinished one.
 
-    Stages: prepare, perceptual, label_vae, renderer, bundle. Work lies in `out` + `.work`, which can be deleted
+    Stages: prepare, perceptual, renderer, label_vae, bundle. Work lies in `out` + `.work`, which can be deleted
     afterwards; kept, it lets a fit with one changed setting reuse the stages before it.
 
     Parameters
@@ -129,6 +129,7 @@ def fit(
         "bundle",
         {"scheme": cohort.label_scheme},
         lambda _: _write_bundle(out, cohort, subjects, networks, settings),
+        after=["prepare", "label_vae", "renderer"],
     )
     return out
 
@@ -157,18 +158,22 @@ def _train(slices: TrainingSlices, stages: Stages, settings: _Settings, report: 
     with_heart = slices.select(np.flatnonzero(heart.any(axis=1)))
     label_vae = VaeObjective(with_heart, preset.vae, seed=seed, device=device)
 
-    def run(name: str, objective: PerceptualObjective | VaeObjective | SpadeObjective) -> None:
+    def run(name: str, objective: PerceptualObjective | VaeObjective | SpadeObjective, *after: str) -> None:
         def count(progress: Progress) -> None:
             report.count(name, progress.samples, progress.total)
 
         described = {"settings": asdict(objective.settings), "seed": seed}
-        folder = stages.run(name, described, lambda folder: train(objective, work_dir=folder, report=count))
+
+        def work(folder: Path) -> None:
+            train(objective, work_dir=folder, report=count)
+
+        folder = stages.run(name, described, work, after=["prepare", *after])
         train(objective, work_dir=folder)  # loads the finished snapshot when the stage was done before
 
     run("perceptual", perceptual)
-    run("label_vae", label_vae)
     renderer = SpadeObjective(slices, preset.spade, features=perceptual.net, seed=seed, device=device)
-    run("renderer", renderer)
+    run("renderer", renderer, "perceptual")
+    run("label_vae", label_vae)
     (generator, _), (encoder, _) = renderer.averaged
     return _Networks(
         label_vae=label_vae.vae.to("cpu").eval(),

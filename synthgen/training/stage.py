@@ -5,31 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 
 class Stages:
     """The steps of one fit in one working folder.
 
-    A step's key is the hash of its name, its settings and the keys of the steps before it. A finished step leaves
+    A step's key is the hash of its name, its settings and the keys of the steps that it builds on. A finished step leaves
     `<name>/done.json` with its key; a step found unfinished under the same key resumes where its own files stand,
     one found under another key starts over.
     """
 
     def __init__(self, folder: Path, announce: Callable[[str], None]) -> None:
-        self.folder, self._announce, self._upstream = folder, announce, ""
+        self.folder, self._announce = folder, announce
+        self._keys: dict[str, str] = {}
 
-    def run(self, name: str, settings: Mapping[str, object], work: Callable[[Path], None]) -> Path:
+    def run(
+        self, name: str, settings: Mapping[str, object], work: Callable[[Path], None], *, after: Sequence[str] = ()
+    ) -> Path:
         """Run `work(folder of the step)` unless it is done; return the folder of the step.
 
         Parameters
         ----------
         settings
-            JSON-able; everything outside the steps before that the result depends on.
+            JSON-able; everything outside the steps in `after` that the result depends on.
+        after
+            Steps run before whose results this one uses.
         """
-        text = json.dumps([name, settings, self._upstream], sort_keys=True, default=str)
-        key = self._upstream = hashlib.sha256(text.encode()).hexdigest()
+        text = json.dumps([name, settings, [self._keys[step] for step in after]], sort_keys=True, default=str)
+        key = self._keys[name] = hashlib.sha256(text.encode()).hexdigest()
         folder = self.folder / name
         started, done = folder / "started.json", folder / "done.json"
         if _key(done) == key:

@@ -9,8 +9,8 @@ from synthgen.training.stage import Stages
 
 def _run(folder: Path, settings: dict, calls: list[str]) -> None:
     stages = Stages(folder, lambda _: None)
-    for name in ("first", "second"):
-        stages.run(name, settings if name == "first" else {}, lambda _, name=name: calls.append(name))
+    for name, after in (("first", []), ("beside", []), ("second", ["first"])):
+        stages.run(name, settings if name == "first" else {}, lambda _, name=name: calls.append(name), after=after)
 
 
 def test_finished_steps_are_skipped(tmp_path: Path) -> None:
@@ -18,15 +18,15 @@ def test_finished_steps_are_skipped(tmp_path: Path) -> None:
     calls: list[str] = []
     _run(tmp_path, {"a": 1}, calls)
     _run(tmp_path, {"a": 1}, calls)
-    assert calls == ["first", "second"]
+    assert calls == ["first", "beside", "second"]
 
 
-def test_a_changed_setting_runs_everything_after_it(tmp_path: Path) -> None:
-    """A step whose upstream changed runs again, although its own settings did not change."""
+def test_a_changed_setting_runs_everything_built_on_it(tmp_path: Path) -> None:
+    """A step whose upstream changed runs again, although its own settings did not change; one beside it does not."""
     calls: list[str] = []
     _run(tmp_path, {"a": 1}, calls)
     _run(tmp_path, {"a": 2}, calls)
-    assert calls == ["first", "second"] * 2
+    assert calls == ["first", "beside", "second", "first", "second"]
 
 
 def test_an_interrupted_step_keeps_its_files(tmp_path: Path) -> None:
