@@ -19,6 +19,7 @@ from synthgen.errors import SynthgenError
 
 _COMMANDS = {
     "build": "Make a synthetic cohort from a fitted generator.",
+    "export": "Write a dataset in another format.",
     "fit": "Fit a generator on patients or virtual hearts.",
     "hearts": "Simulate a labelled population of virtual hearts.",
     "show": "Say what is in a dataset or a bundle.",

@@ -1,0 +1,38 @@
+"""`synthgen export`: a dataset in another container, or in what other programs expect to find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from synthgen.commands.console import Reporter, emit
+from synthgen.commands.options import FOLDER, json_option
+
+_TARGETS: Mapping[str, str] = {
+    "zarr": "synthgen.datasets.convert:to_zarr",
+    "hdf5": "synthgen.datasets.convert:to_hdf5",
+    "nifti": "synthgen.datasets.convert:to_nifti",
+}
+"""`module:function` of each target: `function(dataset: Path, out: Path, *, progress) -> Path`, the path it made.
+
+`progress` is called with (subjects done, subjects in all).
+"""
+
+
+@click.command()
+@click.argument("dataset", type=FOLDER)
+@click.option("--to", "target", type=click.Choice(list(_TARGETS)), required=True, help="What to make of it.")
+@click.option("--out", type=FOLDER, required=True, help="Folder to make; must not exist.")
+@json_option
+def export(dataset: Path, target: str, out: Path, as_json: bool) -> None:
+    """Write DATASET again as something else; DATASET itself is only read.
+
+    zarr, hdf5 and nifti are datasets of this program with the same content, to the last bit and back again.
+    """
+    module, function = _TARGETS[target].split(":")
+    with Reporter("subjects", quiet=as_json) as reporter:
+        made = getattr(import_module(module), function)(dataset, out, progress=reporter.progress)
+    emit({"dataset": dataset, "to": target, "out": made}, f"{dataset} as {target} in {made}", as_json=as_json)
