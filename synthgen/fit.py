@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from synthgen.networks.label_vae import LabelCodec, LabelVAE
 from synthgen.networks.perceptual import TissueNet
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.networks.style_encoder import StyleEncoder
+from synthgen.processes import usable_processors
 from synthgen.subjects import SourceCohort
 from synthgen.training.data import TrainingSlices, collect
 from synthgen.training.loop import Progress, train
@@ -120,7 +120,7 @@ def fit(
         raise InputError("budget", expected="a factor above 0", got=f"{budget}")
     place = device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     settings = _Settings(preset=PRESETS[preset].scaled(budget), seed=seed, device=place)
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(usable_processors())
     stages = Stages(out.with_name(f"{out.name}.work"), report.stage)
     subjects = _prepare(cohort, stages, settings, report)
     slices = collect(subjects)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict
@@ -15,7 +14,7 @@ from synthgen.datasets.writer import DatasetWriter
 from synthgen.errors import InputError
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.indices import measure
-from synthgen.processes import worker_pool
+from synthgen.processes import usable_processors, worker_pool
 from synthgen.subjects import LabelScheme, SourceCohort, SourceSubject, SyntheticSubject
 
 Layout = Literal["dataset", "acdc", "mnms"]
@@ -142,7 +141,7 @@ class Prefetched:
         self.label_scheme: LabelScheme = cohort.label_scheme
         self.of_patients: bool = cohort.of_patients
         self._cohort, self._order, self._progress = cohort, list(order), progress
-        self._workers = min(workers or os.cpu_count() or 1, max(len(self._order), 1))
+        self._workers = min(workers or usable_processors(), max(len(self._order), 1))
         self._pool: ProcessPoolExecutor | None = None
         self._jobs: dict[int, Future[SourceSubject]] = {}
         self._next, self._handed = 0, len(cohort) - len(self._order)
