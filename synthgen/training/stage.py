@@ -12,9 +12,9 @@ from pathlib import Path
 class Stages:
     """The steps of one fit in one working folder.
 
-    A step's key is the hash of its name, its settings and the keys of the steps that it builds on. A finished step leaves
-    `<name>/done.json` with its key; a step found unfinished under the same key resumes where its own files stand,
-    one found under another key starts over.
+    A step's key is the hash of its name, its settings and the keys of the steps that it builds on. A finished step
+    leaves `<name>/done.json` with its key; a step found unfinished under the same key resumes where its own files
+    stand, one found under another key starts over.
     """
 
     def __init__(self, folder: Path, announce: Callable[[str], None]) -> None:
