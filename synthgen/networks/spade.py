@@ -32,6 +32,9 @@ from synthgen.networks.label_patterns import MAX_CLASSES, LabelPatterns, find_pa
 SLOPE = 0.2
 """Negative slope of every leaky ReLU in the generator."""
 
+_ROWS_AT_ONCE = 2048
+"""Windows whose neighbourhoods are gathered together: a few megabytes, which stay in cache and in the allocator."""
+
 Modulate = Callable[[int, Tensor], Tensor]
 """Applies modulation `i` of a block to its input."""
 
@@ -78,8 +81,13 @@ class PatternField:
             torch.addmm(bias_of(first), self.patterns.triples, taps.reshape(-1, hidden_width)), inplace=True
         )
         hidden = hidden * self.patterns.inside
-        neighbours = fn.embedding(self.patterns.members, hidden).flatten(1)
-        return torch.addmm(bias, neighbours, weight.permute(2, 3, 1, 0).reshape(9 * hidden_width, -1))
+        taps = weight.permute(2, 3, 1, 0).reshape(9 * hidden_width, -1)
+        return torch.cat(
+            [
+                torch.addmm(bias, fn.embedding(part, hidden).flatten(1), taps)
+                for part in self.patterns.members.split(_ROWS_AT_ONCE)
+            ]
+        )
 
     def convolve(self, first: nn.Conv2d, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Return the two halves of the output; see `LabelField`."""
