@@ -86,13 +86,14 @@ class Reporter:
             click.echo(self._line(done, total), err=True)
 
     def _begin(self, noun: str, done: int, total: int) -> TaskID:
-        self._started, self._first_done = time.monotonic(), max(done - 1, 0)
+        self._started, self._first_done = time.monotonic(), done
         return TaskID(0) if self._bar is None else self._bar.add_task(noun, total=total, completed=done)
 
     def _line(self, done: int, total: int) -> str:
         rate = (done - self._first_done) / max(time.monotonic() - self._started, 1e-3)
-        left = "" if done >= total or rate <= 0 else f", {(total - done) / rate:.0f} s left"
-        return f"{done} of {total} {self._counted}, {_speed(rate)}{left}"
+        speed = f", {_speed(rate)}" if rate > 0 else ""
+        left = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
+        return f"{done} of {total} {self._counted}{speed}{left}"
 
 
 def _speed(rate: float) -> str:
