@@ -24,6 +24,20 @@ def parts(x: Tensor, step: int) -> Iterator[tuple[Tensor, int]]:
         yield (x[start:stop] if stop - start == step else x[rows(start, step, count, x.device)]), stop - start
 
 
+def apply_together(
+    function: Callable[..., tuple[Tensor, ...]], tensors: tuple[Tensor, ...], step: int
+) -> tuple[Tensor, ...]:
+    """Return the results of `function` of tensors of one length, row by row of each, in fixed sub-batches."""
+    made = [
+        tuple(result[:count] for result in function(*(tensor[index] for tensor in tensors)))
+        for index, count in parts(torch.arange(len(tensors[0]), device=tensors[0].device), step)
+    ]
+    if not made:
+        empty = function(*(tensor.new_zeros((step, *tensor.shape[1:])) for tensor in tensors))
+        return tuple(result[:0] for result in empty)
+    return tuple(torch.cat(column) for column in zip(*made, strict=True))
+
+
 def apply_in_parts(function: Callable[[Tensor], Tensor], x: Tensor, step: int) -> Tensor:
     """Return `function` of `x` along its first axis, in fixed sub-batches; an empty `x` gives an empty result."""
     if not len(x):

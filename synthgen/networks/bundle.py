@@ -28,6 +28,7 @@ from synthgen.labels import Tissue
 from synthgen.networks.discriminators import MultiScaleDiscriminator
 from synthgen.networks.label_vae import LabelVAE
 from synthgen.networks.perceptual import TissueNet
+from synthgen.networks.sdnet import SDNet
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.networks.style_encoder import StyleEncoder
 from synthgen.subjects import LabelScheme
@@ -43,6 +44,7 @@ KINDS: dict[str, type[nn.Module]] = {
     "style_encoder": StyleEncoder,
     "tissue_net": TissueNet,
     "discriminator": MultiScaleDiscriminator,
+    "sdnet": SDNet,
 }
 """The networks a bundle can hold; nothing else can be built from one."""
 

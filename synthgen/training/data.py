@@ -109,15 +109,16 @@ def collect(prepared: Iterable[PreparedSubject]) -> TrainingSlices:
     )
 
 
-def batch_rows(count: int, batch_size: int, step: int, seed: int) -> NDArray[np.int64]:
+def batch_rows(count: int, batch_size: int, step: int, seed: int, lane: int = 0) -> NDArray[np.int64]:
     """Return the rows of batch `step`: consecutive stretches of an endless sequence of permutations of `count` rows.
 
-    A pure function of its arguments, so that a resumed run sees what an uninterrupted one would have seen.
+    A pure function of its arguments, so that a resumed run sees what an uninterrupted one would have seen. Objectives
+    that read several batches per step take each from a `lane` of its own, 0 being the loop's.
     """
     wanted = np.arange(step * batch_size, (step + 1) * batch_size)
     rows = np.empty(batch_size, np.int64)
     for epoch in np.unique(wanted // count):
-        order = numpy_stream(seed, int(epoch), stage=Stage.BATCH).permutation(count)
+        order = numpy_stream(seed, int(epoch), lane, Stage.BATCH).permutation(count)
         of_epoch = wanted // count == epoch
         rows[of_epoch] = order[wanted[of_epoch] % count]
     return rows

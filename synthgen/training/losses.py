@@ -53,3 +53,22 @@ def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
     overlap = (probability * truth).sum((0, 2, 3))
     total = probability.sum((0, 2, 3)) + truth.sum((0, 2, 3))
     return 1 - ((2 * overlap + 1) / (total + 1)).mean()
+
+
+def mask_dice(probability: Tensor, masks: Tensor) -> Tensor:
+    """Return one minus the mean Dice overlap of probabilities with masks, both `(B, K, H, W)`, over K.
+
+    The differentiable Dice of Milletari et al. 2016 (doi 10.1109/3DV.2016.79), per structure over the whole batch: a
+    slice without a structure does not make the loss jump, and a large structure does not hide a small one.
+    """
+    overlap = (probability * masks).sum((0, 2, 3))
+    total = probability.sum((0, 2, 3)) + masks.sum((0, 2, 3))
+    return 1 - ((2 * overlap + 1) / (total + 1)).mean()
+
+
+def least_squares(scores: Tensor, target: float) -> Tensor:
+    """Return the mean squared distance of a discriminator's scores from `target` (Mao et al. 2017, arXiv 1611.04076).
+
+    Target 1 for real and 0 for made when the discriminator learns; 1 for made when what makes it learns.
+    """
+    return (scores - target).square().mean()

@@ -88,6 +88,74 @@ class SpadeSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SegmentationSettings:
+    """A segmentor by labels alone: SDNet's supervised counterpart.
+
+    Attributes
+    ----------
+    network
+        Arguments of `UNet`.
+    rotation_degrees, shift_pixels, zoom
+        Half-widths of the random motion of image and labels.
+    """
+
+    network: dict[str, Any] = field(default_factory=dict)
+    samples: int
+    batch_size: int = 4
+    learning_rate: float = 1e-4
+    rotation_degrees: float = 90.0
+    shift_pixels: float = 0.0
+    zoom: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SdnetSettings:
+    """SDNet (Chartsias et al. 2019, doi 10.1016/j.media.2019.101535, section 4.2: weights, rate, batch of 4).
+
+    Attributes
+    ----------
+    network, discriminator
+        Arguments of `SDNet` and `MaskDiscriminator`.
+    samples, batch_size
+        Images of either kind, labelled or not; what progress counts.
+    labelled_batch
+        Labelled images beside them in every step, the only ones whose labels are read.
+    kl, dice, adversarial, reconstruction, z_regression
+        Loss weights, the paper's lambda 1 to 5.
+    rotation_degrees, shift_pixels, zoom
+        Half-widths of the random motion of images and masks (the paper rotates ACDC by up to 90 degrees).
+    """
+
+    network: dict[str, Any] = field(default_factory=dict)
+    discriminator: dict[str, Any] = field(default_factory=dict)
+    samples: int
+    batch_size: int = 4
+    labelled_batch: int = 4
+    learning_rate: float = 1e-4
+    kl: float = 0.01
+    dice: float = 10.0
+    adversarial: float = 10.0
+    reconstruction: float = 1.0
+    z_regression: float = 1.0
+    rotation_degrees: float = 90.0
+    shift_pixels: float = 0.0
+    zoom: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AreaSettings(SdnetSettings):
+    """SDNet fine-tuned with the left ventricle's area as a second task (section 5.2).
+
+    Attributes
+    ----------
+    area
+        Weight of the absolute error of the area in thousands of pixels; the paper does not state its own.
+    """
+
+    area: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preset:
     """One row of the table."""
 
@@ -96,14 +164,16 @@ class Preset:
     vae: VaeSettings
     perceptual: PerceptualSettings
     spade: SpadeSettings
+    sdnet: SdnetSettings
 
     def scaled(self, factor: float) -> Preset:
         """Return the preset with every budget multiplied by `factor`, at least one batch each."""
 
-        def scale(settings: Any) -> Any:  # noqa: ANN401 - one of the three settings, returned as the same type
+        def scale(settings: Any) -> Any:  # noqa: ANN401 - one of the four settings, returned as the same type
             return replace(settings, samples=max(settings.batch_size, round(settings.samples * factor)))
 
-        return replace(self, vae=scale(self.vae), perceptual=scale(self.perceptual), spade=scale(self.spade))
+        parts = {name: scale(getattr(self, name)) for name in ("vae", "perceptual", "spade", "sdnet")}
+        return replace(self, **parts)
 
 
 TINY = Preset(
@@ -120,6 +190,11 @@ TINY = Preset(
         discriminator={"widths": [8, 16], "scales": 1},
         samples=40, batch_size=4, l1=10.0, ema=0.9, tables_from=None, calibration_batches=2,
     ),
+    sdnet=SdnetSettings(
+        network={"widths": [8, 16, 16], "imaging_widths": [8, 8], "segmentor_width": 8},
+        discriminator={"widths": [8, 8]},
+        samples=40, learning_rate=2e-3, rotation_degrees=15.0,
+    ),
 )  # fmt: skip
 
 SMALL = Preset(
@@ -130,6 +205,15 @@ SMALL = Preset(
     vae=VaeSettings(network={"decoder_widths": [128, 64, 32, 16]}, samples=100_000, batch_size=16, beta=4.0),
     perceptual=PerceptualSettings(samples=4_800),
     spade=SpadeSettings(samples=16_800, generator_rate=4e-4, l1=3.0, ema=0.998),
+    sdnet=SdnetSettings(
+        network={"widths": [8, 16, 32, 64, 64], "segmentor_width": 16},
+        discriminator={"widths": [16, 32, 32, 32]},
+        samples=12_000,
+        learning_rate=1e-3,
+        rotation_degrees=15.0,
+        shift_pixels=3.0,
+        zoom=0.06,
+    ),
 )
 
 PAPER = Preset(
@@ -146,6 +230,7 @@ PAPER = Preset(
         discriminator={"widths": [64, 128, 256, 512], "scales": 2},
         samples=2_000_000, batch_size=32, tables_from=None,
     ),
+    sdnet=SdnetSettings(samples=400_000),  # sizes of the paper are the defaults of `SDNet`
 )  # fmt: skip
 
 PRESETS = {preset.name: preset for preset in (TINY, SMALL, PAPER)}

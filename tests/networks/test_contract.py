@@ -15,9 +15,12 @@ from synthgen.errors import InputError
 from synthgen.networks.discriminators import MultiScaleDiscriminator
 from synthgen.networks.initialise import initialise
 from synthgen.networks.label_vae import LabelVAE, heart_one_hot
+from synthgen.networks.mask_discriminator import MaskDiscriminator
 from synthgen.networks.perceptual import VGG19_BLOCKS, TissueNet, Vgg19Features
+from synthgen.networks.sdnet import SDNet
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.networks.style_encoder import StyleEncoder
+from synthgen.networks.unet import UNet
 from synthgen.seeding import torch_stream
 
 ONE_HOT = heart_one_hot(blobs(2, 32, 4))
@@ -47,6 +50,21 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], object], o
         lambda: TissueNet(classes=4, widths=[4, 8, 8]),
         lambda net: net(noise(2, 1, 32, 32)),
         [(2, 4, 32, 32)],
+    ),
+    "unet": (
+        lambda: UNet(classes=4, widths=[4, 8, 8]),
+        lambda net: net(noise(2, 1, 32, 32)),
+        [(2, 4, 32, 32)],
+    ),
+    "sdnet": (
+        lambda: SDNet(factors=5, n_z=3, widths=[4, 8], imaging_widths=[4, 4], segmentor_width=4, decoder_width=6),
+        lambda net: net(noise(2, 1, 32, 32), noise(2, 3)),
+        [(2, 5, 32, 32), (2, 3), (2, 3), (2, 1, 32, 32), (2, 4, 32, 32)],
+    ),
+    "mask discriminator": (
+        lambda: MaskDiscriminator(widths=[4, 8]),
+        lambda net: net(ONE_HOT[:, 1:]),
+        [(2,)],
     ),
 }
 

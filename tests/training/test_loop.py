@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_cases import Objective, objective
+from training_cases import NAMES, Objective, objective
 
 from synthgen.errors import InputError, SynthgenError
 from synthgen.training.loop import SNAPSHOT, STATISTICS, Progress, train
@@ -35,7 +35,7 @@ def cut(task: Objective, folder: Path, at: int) -> None:
         train(task, work_dir=folder, snapshot_seconds=0, statistics_every=2, report=stop)
 
 
-@pytest.mark.parametrize("name", ["vae", "perceptual", "spade"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(name: str, tmp_path: Path) -> None:
     """Networks and statistics are equal to the bit, although the cut came between two snapshots."""
     whole, resumed = objective(name, samples=48), objective(name, samples=48)

@@ -55,3 +55,20 @@ def test_dice_of_a_perfect_segmentation_is_zero() -> None:
     right = torch.stack([labels == 0, labels == 1], dim=1).float() * 100
     assert float(losses.soft_dice(right, labels)) < 1e-3
     assert float(losses.soft_dice(right.flip(1), labels)) > 0.98
+
+
+def test_mask_dice_weighs_structures_alike() -> None:
+    """Perfect masks cost 0, a missed structure of two costs half, however small it is, and absent ones nothing."""
+    masks = torch.zeros(2, 2, 16, 16)
+    masks[:, 0, :8], masks[:, 1, 12:, 12:] = 1, 1
+    assert float(losses.mask_dice(masks, masks)) == 0
+    missed = masks * torch.tensor([1.0, 0.0])[:, None, None]
+    assert float(losses.mask_dice(missed, masks)) == pytest.approx(0.5, abs=0.02)
+    assert float(losses.mask_dice(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4))) == 0
+
+
+def test_least_squares_rests_at_its_target() -> None:
+    """Scores at the target cost nothing, one off cost one."""
+    scores = torch.tensor([1.0, 1.0])
+    assert float(losses.least_squares(scores, 1.0)) == 0
+    assert float(losses.least_squares(scores, 0.0)) == 1

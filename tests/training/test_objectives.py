@@ -7,7 +7,7 @@ import pytest
 import torch
 from network_cases import noise
 from torch import nn
-from training_cases import objective
+from training_cases import NAMES, objective
 
 from synthgen.networks.label_vae import heart_one_hot
 from synthgen.training import losses
@@ -25,7 +25,7 @@ def clear(spade: SpadeObjective) -> None:
         module.zero_grad(set_to_none=True)
 
 
-@pytest.mark.parametrize("name", ["vae", "perceptual", "spade"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_step_moves_every_trained_network(name: str) -> None:
     """Each network of the objective changes in one step, averages included, and all reported numbers are finite."""
     task = objective(name)
@@ -36,7 +36,7 @@ def test_a_step_moves_every_trained_network(name: str) -> None:
         assert any(not torch.equal(a, b) for a, b in zip(before[key], module.parameters(), strict=True)), key
 
 
-@pytest.mark.parametrize("name", ["vae", "perceptual", "spade"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_same_step_twice_gives_the_same_bits(name: str) -> None:
     """Two objectives with one seed agree to the bit after two steps; another seed differs."""
     numbers = []

@@ -1,0 +1,50 @@
+"""A U-Net trained by labels alone, the supervised counterpart of SDNet."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as fn
+from torch import Tensor
+
+from synthgen.labels import HEART
+from synthgen.networks.label_vae import heart_one_hot
+from synthgen.networks.unet import UNet
+from synthgen.training import losses
+from synthgen.training.data import TrainingSlices
+from synthgen.training.objectives import KeyedObjective, Rows, moved
+from synthgen.training.presets import SegmentationSettings
+
+
+class SegmentationObjective(KeyedObjective):
+    """Trains `modules["unet"]`, a `UNet`, to segment the heart on the slices that it is given, by SDNet's Dice loss."""
+
+    def __init__(
+        self, slices: TrainingSlices, settings: SegmentationSettings, *, seed: int = 0, device: str = "cpu"
+    ) -> None:
+        super().__init__(slices, settings, seed, device)
+        self.unet = self.network("unet", UNet(classes=1 + len(HEART), **settings.network))
+        self.optimizers["unet"] = torch.optim.Adam(self.unet.parameters(), lr=settings.learning_rate)
+
+    def step(self, rows: Rows, step: int) -> dict[str, float]:
+        """Make one step; return the Dice loss."""
+        optimizer = self.optimizers["unet"]
+        self.set_rate(optimizer, self.settings.learning_rate, step)
+        images, masks = moved_pairs(*self.batch(rows), self.motion(len(rows), step))
+        self.unet.train()
+        dice = losses.mask_dice(self.unet(images).softmax(1)[:, 1:], masks)
+        optimizer.zero_grad(set_to_none=True)
+        dice.backward()
+        optimizer.step()
+        return {"dice": dice.item()}
+
+
+def moved_pairs(labels: Tensor, images: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return images `(B, 1, H, W)` and heart masks `(B, 3, H, W)`, one-hot, after one affine motion `(B, 2, 3)` each.
+
+    `labels (B, H, W)`. Beyond its edge an image goes on as it ends: black corners would be something to learn.
+    """
+    one_hot = moved(heart_one_hot(labels), matrices)
+    masks = fn.one_hot(one_hot.argmax(1), one_hot.shape[1]).permute(0, 3, 1, 2)[:, 1:].to(torch.float32)
+    grid = fn.affine_grid(matrices, list(images.shape), align_corners=False)
+    shown = fn.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return shown.contiguous(memory_format=torch.channels_last), masks
