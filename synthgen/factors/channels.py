@@ -83,8 +83,7 @@ def channels_of(names: Sequence[str], structure: str) -> list[int]:
 
 def mask_of(factors: NDArray[np.uint8], names: Sequence[str], structure: str) -> NDArray[np.bool_]:
     """Return where factors `(..., C, H, W)` show `structure`: `(..., H, W)`."""
-    mask: NDArray[np.bool_] = factors[..., channels_of(names, structure), :, :].any(axis=-3)
-    return mask
+    return np.any(factors[..., channels_of(names, structure), :, :], axis=-3)
 
 
 def exchange(factors: NDArray[np.uint8], names: Sequence[str], first: str, second: str) -> NDArray[np.uint8]:

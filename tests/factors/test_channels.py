@@ -17,7 +17,7 @@ TISSUES = (Tissue.LV, Tissue.MYO, Tissue.RV, Tissue.LUNG, Tissue.MUSCLE)
 
 def factors_of(order: np.ndarray) -> np.ndarray:
     """One channel per tissue of `TISSUES` and an empty one, in `order`."""
-    planes = [LABELS == tissue for tissue in TISSUES] + [np.zeros_like(LABELS, bool)]
+    planes = [tissue == LABELS for tissue in TISSUES] + [np.zeros_like(LABELS, bool)]
     return np.stack([planes[i] for i in order], axis=1).astype(np.uint8)
 
 

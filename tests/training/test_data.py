@@ -25,11 +25,12 @@ def test_every_slice_comes_once_per_epoch(count: int, batch: int, seed: int) -> 
 
 
 def test_order_depends_on_seed_and_epoch() -> None:
-    """Another seed and another epoch give another order; the same key the same."""
+    """Another seed, epoch or lane gives another order; the same key the same."""
     first = batch_rows(50, 50, 0, 0)
     assert np.array_equal(first, batch_rows(50, 50, 0, 0))
     assert not np.array_equal(first, batch_rows(50, 50, 1, 0))
     assert not np.array_equal(first, batch_rows(50, 50, 0, 1))
+    assert not np.array_equal(first, batch_rows(50, 50, 0, 0, lane=1))
 
 
 def test_companions_are_of_the_same_subject() -> None:
