@@ -15,15 +15,15 @@ from typing import cast
 
 import torch
 
+from synthgen.datasets.containers import store_of
 from synthgen.datasets.manifest import load_manifest
 from synthgen.datasets.reader import StoredDataset
+from synthgen.datasets.staging import store_subject
 from synthgen.datasets.writer import DatasetWriter
-from synthgen.datasets.zarr_store import encode_chunk, quantise
 from synthgen.engine.generate import Generator
 from synthgen.engine.plan import SubjectSpec, plan
 from synthgen.engine.recipe import Recipe
 from synthgen.errors import InputError, PartialError, SynthgenError
-from synthgen.labels import Phase
 from synthgen.networks.bundle import Bundle, load_bundle
 from synthgen.subjects import SyntheticSubject
 
@@ -135,14 +135,17 @@ def build(
     bundle = load_bundle(recipe.bundle)
     specs = plan(recipe, bundle)
     with DatasetWriter.open(
-        out, plan=_plan_document(recipe, bundle), subject_ids=[s.subject_id for s in specs]
+        out,
+        plan=_plan_document(recipe, bundle),
+        subject_ids=[spec.subject_id for spec in specs],
+        container=recipe.format,
     ) as writer:
         done = writer.done
         todo = [spec for spec in specs if spec.subject_id not in done]
         line = _Line(writer, done=len(done), total=len(specs), progress=progress)
         if todo:
             line.run(Generator(bundle, device=place), todo, crew)
-        folder = writer.finish(_extra(bundle))
+        folder = writer.finish(_extra(bundle, place))
     return _summarise(folder, specs, line, time.perf_counter() - started, (crew, place))
 
 
@@ -171,7 +174,7 @@ def dry_run(recipe: Recipe, *, workers: int | None = None, device: str | None = 
     finally:
         torch.set_num_threads(threads)
     slices = sum(_slices(subject) for subject in trials) / len(trials)
-    size = sum(_stored_bytes(subject) for subject in trials) / len(trials)
+    size = sum(_stored_bytes(subject, recipe.format) for subject in trials) / len(trials)
     usable = min(crew, len(specs), os.cpu_count() or 1)
     return Estimate(
         subjects=len(specs),
@@ -291,14 +294,22 @@ def _workers(asked: int | None, device: str) -> int:
 
 def _plan_document(recipe: Recipe, bundle: Bundle) -> dict[str, object]:
     files = bundle.description.files
-    return {"recipe": recipe.as_dict(), "bundle": {name: entry.sha256 for name, entry in sorted(files.items())}}
+    asked = recipe.as_dict()
+    del asked["format"]  # the same subjects in another container are the same request
+    return {"recipe": asked, "bundle": {name: entry.sha256 for name, entry in sorted(files.items())}}
 
 
-def _extra(bundle: Bundle) -> dict[str, object]:
+def _extra(bundle: Bundle, device: str) -> dict[str, object]:
+    """Return what the manifest says beside request and content: models, terms, and the arithmetic that made voxels."""
     source = bundle.description.source
     return {
         "models": [bundle.description],
-        "legal": {"source_data": [{"name": source.cohort, "licence": source.licence, "citation": source.citation}]},
+        "legal": {
+            "licence": source.licence,  # what is made from data falls under the terms of the data
+            "source_data": [{"name": source.cohort, "licence": source.licence, "citation": source.citation}],
+        },
+        # another kind of processor adds in another order: last bits of images, rarely a voxel of a label
+        "compute": {"device": device, "cpu": torch.backends.cpu.get_cpu_capability()},
     }
 
 
@@ -347,10 +358,9 @@ def _slices(subject: SyntheticSubject) -> int:
     return sum(volume.shape[0] for volume in subject.images.values())
 
 
-def _stored_bytes(subject: SyntheticSubject) -> int:
-    images, _ = quantise({phase: subject.images[phase].voxels for phase in Phase})
-    stored = [*images.values(), *(subject.labels[phase].voxels for phase in Phase)]
-    return sum(len(encode_chunk(volume)) for volume in stored) + _RECORD_BYTES
+def _stored_bytes(subject: SyntheticSubject, container: str) -> int:
+    files = store_of(container).encode(store_subject(subject, 0))
+    return sum(map(len, files.values())) + _RECORD_BYTES
 
 
 def _stack_bytes(subject: SyntheticSubject) -> int:

@@ -32,6 +32,7 @@ def simulate(
     out: Path,
     *,
     layout: Layout = "dataset",
+    container: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -42,6 +43,8 @@ def simulate(
     layout
         `dataset`: a synthgen dataset with nine-tissue labels; an interrupted run goes on where it stopped. `acdc`,
         `mnms`: the layout and the heart labels of that challenge; an interrupted run starts over.
+    container
+        `zarr` (also when None), `hdf5` or `nifti`, of a dataset; the challenges have formats of their own.
     workers
         Processes that simulate; the number of cores when None.
     progress
@@ -50,18 +53,22 @@ def simulate(
     Raises
     ------
     InputError
-        If `out` exists or `workers` is below 1.
+        If `out` exists, `workers` is below 1 or a challenge is asked for in a container.
     """
     if workers is not None and workers < 1:
         raise InputError("workers", expected="at least 1", got=str(workers))
     if layout == "dataset":
-        return _as_dataset(hearts, out, workers, progress)
+        return _as_dataset(hearts, out, container or "zarr", workers, progress)
+    if container is not None:
+        raise InputError("format", expected=f"none, for the layout of {layout} has its own", got=container)
     return _as_challenge(hearts, out, layout, workers, progress)
 
 
-def _as_dataset(hearts: VirtualHearts, out: Path, workers: int | None, progress: Progress | None) -> Path:
+def _as_dataset(
+    hearts: VirtualHearts, out: Path, container: str, workers: int | None, progress: Progress | None
+) -> Path:
     ids = [hearts.subject_id(index) for index in range(len(hearts))]
-    with DatasetWriter.open(out, plan=_plan(hearts), subject_ids=ids) as writer:
+    with DatasetWriter.open(out, plan=_plan(hearts), subject_ids=ids, container=container) as writer:
         missing = [index for index, subject_id in enumerate(ids) if subject_id not in writer.done]
         with Prefetched(hearts, missing, workers=workers, progress=progress) as ahead:
             for index in missing:

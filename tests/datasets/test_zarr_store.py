@@ -12,14 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthgen.datasets.reader import StoredDataset
+from synthgen.datasets.quantisation import LEVELS, dequantise, quantise
 from synthgen.datasets.record import Intensity
 from synthgen.datasets.zarr_store import (
-    LEVELS,
     chunk_path,
     decode_chunk,
-    dequantise,
     encode_chunk,
-    quantise,
     read_stored,
 )
 from synthgen.errors import DamageError, InputError
