@@ -47,7 +47,7 @@ def export_ome_zarr(dataset: Path | str, out: Path | str, *, progress: Progress 
             if progress:
                 progress(number + 1, len(source))
         write_file(folder, "zarr.json", _group({"ome": {"version": "0.5", "bioformats2raw.layout": 3}}))
-        series = {"ome": {"version": "0.5", "series": list(source.ids)}}
+        series: dict[str, object] = {"ome": {"version": "0.5", "series": list(source.ids)}}
         write_file(folder, "OME/zarr.json", _group(series))
     return Path(out)
 

@@ -11,8 +11,8 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.quantisation import LEVELS, dequantise, quantise
+from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import Intensity
 from synthgen.datasets.zarr_store import (
     chunk_path,
