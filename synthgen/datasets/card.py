@@ -118,7 +118,7 @@ def summary(manifest: Manifest) -> str:
     subjects = manifest.subjects
     slices = sorted({str(entry.shape[0]) for entry in subjects}, key=int)
     grids = Counter(f"{e.shape[2]} × {e.shape[1]} pixels of {e.spacing_mm[2]:.2f} mm" for e in subjects)
-    thick = sorted({f"{entry.spacing_mm[0]:g}" for entry in subjects}, key=float)
+    thick = sorted({f"{entry.spacing_mm[0]:.3g}" for entry in subjects}, key=float)
     most = grids.most_common(1)[0][0] + (" and other grids" if len(grids) > 1 else "")
     bundles = [_text(model.get("name")) for model in manifest.models if model.get("name")]
     maker = f"from the fitted generator {', '.join(bundles)}" if bundles else "by simulation"
