@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,11 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time that ZIP can say: nothing
 _PLAIN_FILE = 0o100644 << 16
 _UNIX = 3
 _ENCRYPTED = 1
+
+_NO_ARCHIVE = (
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError),
+    *(ValueError, OverflowError, OSError, struct.error),  # of places that lead outside the file
+)
 
 
 def pack(dataset: Path | str, file: Path | str) -> Path:
@@ -54,7 +60,7 @@ def pack(dataset: Path | str, file: Path | str) -> Path:
         with FolderLock(target):
             with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
                 archive.writestr(_member(MANIFEST), read_bytes(source.path, MANIFEST, MAX_DOCUMENT_BYTES))
-                for entry in _files(source):
+                for entry in _files(source.manifest, map(source.record, source.ids)):
                     archive.writestr(_member(entry.path), _checked(source.path, entry))
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -67,12 +73,12 @@ def pack(dataset: Path | str, file: Path | str) -> Path:
     return target
 
 
-def _files(dataset: StoredDataset) -> Iterator[FileEntry]:
+def _files(manifest: Manifest, records: Iterator[SubjectRecord]) -> Iterator[FileEntry]:
     """Yield every file of a dataset but its manifest, in an order that depends on the dataset alone."""
-    yield from dataset.manifest.files
-    for entry in dataset.manifest.subjects:
+    yield from manifest.files
+    for entry, record in zip(manifest.subjects, records, strict=True):
         yield entry.record
-        yield from dataset.record(entry.id).files
+        yield from record.files
 
 
 def _member(path: str) -> zipfile.ZipInfo:
@@ -134,24 +140,28 @@ def unpack(file: Path | str, out: Path | str) -> Path:
 
 
 def _extract(file: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = _members(archive, file)
-            raw = _read(archive, members, MANIFEST, MAX_DOCUMENT_BYTES, file)
-            manifest = parse_document(raw, Manifest, f"{file.name}/{MANIFEST}")
-            write_new(folder / MANIFEST, raw)
-            for entry in manifest.files:
+    with _opened(file) as archive:
+        members = _members(archive, file)
+        raw = _read(archive, members, MANIFEST, MAX_DOCUMENT_BYTES, file)
+        manifest = parse_document(raw, Manifest, f"{file.name}/{MANIFEST}")
+        write_new(folder / MANIFEST, raw)
+        for entry in manifest.files:
+            _write(folder, entry, _read(archive, members, entry.path, entry.bytes, file))
+        for subject in manifest.subjects:
+            data = _read(archive, members, subject.record.path, subject.record.bytes, file)
+            _write(folder, subject.record, data)
+            record = parse_document(data, SubjectRecord, f"{file.name}/{subject.record.path}")
+            for entry in record.files:
                 _write(folder, entry, _read(archive, members, entry.path, entry.bytes, file))
-            for subject in manifest.subjects:
-                data = _read(archive, members, subject.record.path, subject.record.bytes, file)
-                _write(folder, subject.record, data)
-                record = parse_document(data, SubjectRecord, f"{file.name}/{subject.record.path}")
-                for entry in record.files:
-                    _write(folder, entry, _read(archive, members, entry.path, entry.bytes, file))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError) as error:
-        raise DamageError(f"{file}: is no whole archive ({error}).") from None
     if members:
         raise InputError(file, expected="an archive of one dataset", got=f"another file in it: {min(members)[:200]!r}")
+
+
+def _opened(file: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except _NO_ARCHIVE as error:
+        raise DamageError(f"{file}: is no whole archive ({error}).") from None
 
 
 def _members(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.ZipInfo]:
@@ -175,7 +185,10 @@ def _read(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: s
     info = members.pop(path, None)
     if info is None or info.file_size > limit:
         raise DamageError(f"{file}: {path} is missing, twice, or larger than {limit} bytes.")
-    return archive.read(info)
+    try:
+        return archive.read(info)
+    except _NO_ARCHIVE as error:
+        raise DamageError(f"{file}: {path} cannot be read ({error}).") from None
 
 
 def _write(folder: Path, entry: FileEntry, data: bytes) -> None:

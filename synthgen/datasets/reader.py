@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
@@ -50,7 +49,7 @@ def read_subject(root: Path, record: SubjectRecord, container: str) -> Synthetic
     )
 
 
-class StoredDataset(Sequence[SyntheticSubject]):
+class StoredDataset:
     """A published dataset. Opening reads the manifest only; a subject is read when it is indexed.
 
     Raises
