@@ -48,7 +48,7 @@ def replay(
     """Make subjects again, one after the other, from what their records say.
 
     On the machine and with the versions that made them they come out the same; elsewhere labels may differ where a
-    float tie flips, and images in their last bits, most of which 12-bit storage hides.
+    float tie flips, and images in their last bits, most of which 9-bit storage hides.
 
     Parameters
     ----------

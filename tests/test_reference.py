@@ -3,7 +3,7 @@
 What must agree on any machine: the request, the bundle, the subjects and their grids, to the last bit; clinical
 indices, which are sums over the labels, and the scale of intensities to half a per cent. With the same versions on the
 same kind of processor, labels must agree bit for bit. Images need not: another order of additions moves some voxels by
-one of 4095 steps. That one machine gives equal bytes twice is tested in `test_build`.
+one of 511 steps. That one machine gives equal bytes twice is tested in `test_build`.
 """
 
 from __future__ import annotations

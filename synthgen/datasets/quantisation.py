@@ -1,4 +1,4 @@
-"""Between float32 intensities and the 12-bit integers that every container holds."""
+"""Between float32 intensities and the 9-bit integers that every container holds."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from synthgen.datasets.record import Intensity
 from synthgen.errors import InputError
 from synthgen.labels import Phase
 
-LEVELS = 4095
-"""Highest stored intensity: 12 bits, what scanners deliver."""
+LEVELS = 511
+"""Highest stored intensity: 9 bits. In the files of ACDC blood lies at 200 to 400, which is as many; a step is a tenth
+of the noise in blood and a quarter of that in lung, and each further bit would store noise in 4 % of the raw size."""
 
 
 def quantise(images: Mapping[Phase, NDArray]) -> tuple[dict[Phase, NDArray[np.int16]], Intensity]:
-    """Return 12-bit images and the scale that brings them back, one scale for both phases.
+    """Return 9-bit images and the scale that brings them back, one scale for both phases.
 
-    The error is at most half a step, (max - min) / 8190, plus float32 rounding.
+    The error is at most half a step, (max - min) / 1022, plus float32 rounding.
 
     Raises
     ------

@@ -23,7 +23,7 @@ def read_subject(root: Path, record: SubjectRecord, container: str) -> Synthetic
 
     Returns
     -------
-    Images float32 (12-bit steps), labels uint8, each `(z, y, x)` on one grid.
+    Images float32 (9-bit steps), labels uint8, each `(z, y, x)` on one grid.
 
     Raises
     ------

@@ -26,7 +26,7 @@ def test_zarr_reads_what_the_dataset_holds(root, source):
             np.testing.assert_allclose(image, subject.images[phase].voxels, atol=1e-6)
             np.testing.assert_array_equal(node["labels/tissue/0"][place], subject.labels[phase].voxels)
         window = node.attrs["ome"]["omero"]["channels"][0]["window"]
-        assert (window["min"], window["max"]) == (0, 4095)
+        assert (window["min"], window["max"]) == (0, 511)
 
 
 def test_a_validator_accepts_root_images_and_labels(root, source):
