@@ -1,7 +1,8 @@
 """Coherence of drawn hearts through the stack, per way of correlating their latents, beside the source cohort's.
 
-For each metric: the median over subjects, and in brackets the probability that a drawn heart has a larger value than a
-source heart (0.5: not to be told apart). `source` compares one half of the cohort with the other; `decoded` is the
+For each metric: the source's 5 to 95 % band; per way the median over hearts, in brackets the probability that a drawn
+heart has a larger value than a source heart (0.5: not to be told apart), and the share of hearts inside the band (0.9
+for the source itself). `source` compares one half of the cohort with the other; `decoded` is the
 source cohort through the label VAE and the common levels, which is the best that any draw can do. Below: how often a
 draw passes every gate, and how ED and ES volumes hang together.
 
@@ -137,14 +138,16 @@ def main(name: str, source: str, draws: int) -> None:
     other = [real[i] for i in range(len(real)) if not (i // len(Pathology)) % 2]
     columns = {"source": half, "decoded": [pair[1] for pair in pairs]}
     columns |= {mode: drawn_rows(generator, bundle, mode, draws) for mode in get_args(Correlation)}
-    print(f"{'':34s}" + "".join(f"{title:>16s}" for title in columns))
+    print(f"{'':34s}{'band':>15s}" + "".join(f"{title:>20s}" for title in columns))
     for metric in SHOWN:
         cells = []
+        low, high = np.nanpercentile(column(real, metric, "coherence"), [5, 95])
         for title, rows in columns.items():
             values = column(rows, metric, "coherence")
             against = column(other if title == "source" else real, metric, "coherence")
-            cells.append(f"{np.nanmedian(values):9.3f} ({larger(values, against):.2f})")
-        print(f"{metric:34s}" + "".join(f"{cell:>16s}" for cell in cells))
+            inside = np.mean((values >= low) & (values <= high))
+            cells.append(f"{np.nanmedian(values):8.3f} ({larger(values, against):.2f}) {inside:.2f}")
+        print(f"{metric:34s}{low:7.3f}-{high:7.3f}" + "".join(f"{cell:>20s}" for cell in cells))
     print(
         f"{'passes every gate':34s}"
         + "".join(f"{np.mean([r.passed for r in rows]):16.2f}" for rows in columns.values())

@@ -15,15 +15,15 @@ from typing import cast
 
 import torch
 
-from synthgen.datasets.manifest import load_manifest
+from synthgen.datasets.containers import store_of
+from synthgen.datasets.manifest import MANIFEST, Manifest, load_manifest
 from synthgen.datasets.reader import StoredDataset
+from synthgen.datasets.staging import store_subject
 from synthgen.datasets.writer import DatasetWriter
-from synthgen.datasets.zarr_store import encode_chunk, quantise
 from synthgen.engine.generate import Generator
 from synthgen.engine.plan import SubjectSpec, plan
 from synthgen.engine.recipe import Recipe
 from synthgen.errors import InputError, PartialError, SynthgenError
-from synthgen.labels import Phase
 from synthgen.networks.bundle import Bundle, load_bundle
 from synthgen.subjects import SyntheticSubject
 
@@ -103,6 +103,7 @@ def build(
     recipe: Recipe,
     out: Path | str,
     *,
+    parent: StoredDataset | None = None,
     workers: int | None = None,
     device: str | None = None,
     progress: Progress | None = None,
@@ -113,6 +114,8 @@ def build(
     ----------
     out
         Folder to publish. Until then the work lies in `out.partial`.
+    parent
+        A smaller dataset of the same conditions, whose subjects are taken over as they are; see `extend`.
     workers
         Threads that make subjects; the number of processors when None, one on a GPU.
     device
@@ -130,19 +133,25 @@ def build(
         If the run was interrupted; the same call goes on.
     """
     started = time.perf_counter()
-    place = _device(device)
+    place = device_of(device)
     crew = _workers(workers, place)
     bundle = load_bundle(recipe.bundle)
     specs = plan(recipe, bundle)
+    if parent is not None:
+        _refuse_stranger(parent, specs)
     with DatasetWriter.open(
-        out, plan=_plan_document(recipe, bundle), subject_ids=[s.subject_id for s in specs]
+        out,
+        plan=_plan_document(recipe, bundle),
+        subject_ids=[spec.subject_id for spec in specs],
+        container=recipe.format,
+        parent=parent,
     ) as writer:
         done = writer.done
         todo = [spec for spec in specs if spec.subject_id not in done]
         line = _Line(writer, done=len(done), total=len(specs), progress=progress)
         if todo:
             line.run(Generator(bundle, device=place), todo, crew)
-        folder = writer.finish(_extra(bundle))
+        folder = writer.finish(_extra(bundle, place))
     return _summarise(folder, specs, line, time.perf_counter() - started, (crew, place))
 
 
@@ -156,7 +165,7 @@ def dry_run(recipe: Recipe, *, workers: int | None = None, device: str | None = 
     UnreachableError
         If a subject made for timing is out of reach.
     """
-    place = _device(device)
+    place = device_of(device)
     crew = _workers(workers, place)
     bundle = load_bundle(recipe.bundle)
     specs = plan(recipe, bundle)
@@ -171,7 +180,7 @@ def dry_run(recipe: Recipe, *, workers: int | None = None, device: str | None = 
     finally:
         torch.set_num_threads(threads)
     slices = sum(_slices(subject) for subject in trials) / len(trials)
-    size = sum(_stored_bytes(subject) for subject in trials) / len(trials)
+    size = sum(_stored_bytes(subject, recipe.format) for subject in trials) / len(trials)
     usable = min(crew, len(specs), os.cpu_count() or 1)
     return Estimate(
         subjects=len(specs),
@@ -269,7 +278,8 @@ def _drain(ready: queue.Queue, crew: Sequence[threading.Thread]) -> None:
             continue
 
 
-def _device(asked: str | None) -> str:
+def device_of(asked: str | None) -> str:
+    """Return the device that `auto`, `cpu`, `cuda` or None means here; InputError if this machine has none of it."""
     if asked in {None, "auto"}:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -291,14 +301,58 @@ def _workers(asked: int | None, device: str) -> int:
 
 def _plan_document(recipe: Recipe, bundle: Bundle) -> dict[str, object]:
     files = bundle.description.files
-    return {"recipe": recipe.as_dict(), "bundle": {name: entry.sha256 for name, entry in sorted(files.items())}}
+    asked = recipe.as_dict()
+    del asked["format"]  # the same subjects in another container are the same request
+    return {"recipe": asked, "bundle": {name: entry.sha256 for name, entry in sorted(files.items())}}
 
 
-def _extra(bundle: Bundle) -> dict[str, object]:
+def recipe_of(manifest: Manifest, *, bundle: str | None = None) -> Recipe:
+    """Return the recipe that a dataset was built from, with a bundle that has the bytes of the dataset's own.
+
+    Parameters
+    ----------
+    bundle
+        Name or folder; what the recipe says when None.
+
+    Raises
+    ------
+    InputError
+        If `build` did not make the dataset, or the bundle is not there or another one.
+    """
+    asked, hashes = manifest.plan.get("recipe"), manifest.plan.get("bundle")
+    if not isinstance(asked, dict) or not isinstance(hashes, dict):
+        raise InputError(MANIFEST, expected="the recipe of a dataset that `build` made", got="none")
+    moved = {} if bundle is None else {"bundle": bundle}
+    recipe = Recipe.parse({**asked, "format": manifest.layout.container, **moved}, subject=MANIFEST)
+    found = load_bundle(recipe.bundle)
+    if {name: entry.sha256 for name, entry in found.description.files.items()} != hashes:
+        raise InputError(
+            f"bundle {recipe.bundle}",
+            expected="the bundle that made the dataset",
+            got="another one of that name",
+            hint="Name the folder of the right one by --bundle",
+        )
+    return recipe
+
+
+def _refuse_stranger(parent: StoredDataset, specs: Sequence[SubjectSpec]) -> None:
+    """Refuse a parent whose subjects are not among those that the recipe asks for."""
+    strangers = set(parent.ids) - {spec.subject_id for spec in specs}
+    if strangers:
+        raise InputError(parent.path, expected="subjects of the same conditions", got=f"{min(strangers)} among them")
+
+
+def _extra(bundle: Bundle, device: str) -> dict[str, object]:
+    """Return what the manifest says beside request and content: models, terms, and the arithmetic that made voxels."""
     source = bundle.description.source
     return {
         "models": [bundle.description],
-        "legal": {"source_data": [{"name": source.cohort, "licence": source.licence, "citation": source.citation}]},
+        "legal": {
+            "licence": source.licence,  # what is made from data falls under the terms of the data
+            "source_data": [{"name": source.cohort, "licence": source.licence, "citation": source.citation}],
+        },
+        # another kind of processor adds in another order: last bits of images, rarely a voxel of a label
+        "compute": {"device": device, "cpu": torch.backends.cpu.get_cpu_capability()},
     }
 
 
@@ -347,10 +401,9 @@ def _slices(subject: SyntheticSubject) -> int:
     return sum(volume.shape[0] for volume in subject.images.values())
 
 
-def _stored_bytes(subject: SyntheticSubject) -> int:
-    images, _ = quantise({phase: subject.images[phase].voxels for phase in Phase})
-    stored = [*images.values(), *(subject.labels[phase].voxels for phase in Phase)]
-    return sum(len(encode_chunk(volume)) for volume in stored) + _RECORD_BYTES
+def _stored_bytes(subject: SyntheticSubject, container: str) -> int:
+    files = store_of(container).encode(store_subject(subject, 0))
+    return sum(map(len, files.values())) + _RECORD_BYTES
 
 
 def _stack_bytes(subject: SyntheticSubject) -> int:

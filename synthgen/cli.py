@@ -19,10 +19,15 @@ from synthgen.errors import SynthgenError
 
 _COMMANDS = {
     "build": "Make a synthetic cohort from a fitted generator.",
+    "diff": "Say how two datasets differ.",
     "export": "Write a dataset in another format.",
+    "extend": "Make the next version of a dataset, with more subjects.",
     "fit": "Fit a generator on patients or virtual hearts.",
     "hearts": "Simulate a labelled population of virtual hearts.",
+    "pack": "Write a dataset into one file.",
+    "replay": "Make subjects again from their records and compare.",
     "show": "Say what is in a dataset or a bundle.",
+    "unpack": "Make a dataset of one file, and verify it.",
     "verify": "Check every byte of a dataset.",
 }
 """Name and help line of each command; `synthgen.commands.<name>.<name>` is the command itself."""

@@ -17,7 +17,7 @@ from synthgen.commands import console, options
 from synthgen.errors import DamageError, InputError, PartialError, SynthgenError
 from synthgen.labels import Pathology, Vendor
 
-COMMANDS = ("build", "fit", "hearts", "show", "verify")
+COMMANDS = ("build", "diff", "export", "extend", "fit", "hearts", "pack", "replay", "show", "unpack", "verify")
 HEAVY = ("torch", "torchio", "zarr", "numpy", "scipy", "nibabel", "pydantic", "rich")
 
 

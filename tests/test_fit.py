@@ -71,7 +71,7 @@ def test_a_fit_that_was_cut_off_goes_on(fitted: Path, tmp_path: Path) -> None:
             _fit(COHORT, tmp_path / "tiny", Report(count=cut))
     said: list[str] = []
     _fit(COHORT, tmp_path / "tiny", Report(stage=said.append))
-    assert said[:3] == ["prepare: done before", "perceptual: done before", "label_vae: done before"]
+    assert said[:3] == ["prepare: done before", "perceptual: done before", "renderer: done before"]
     uninterrupted, resumed = (load_bundle(folder).description.files for folder in (fitted, tmp_path / "tiny"))
     assert resumed == uninterrupted
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from synthgen.commands.console import Reporter, emit, table
-from synthgen.commands.options import FOLDER, device_option, json_option, pathologies, severity, vendors, workers_option
+from synthgen.commands.options import (
+    FOLDER,
+    device_option,
+    format_option,
+    json_option,
+    pathologies,
+    severity,
+    vendors,
+    workers_option,
+)
 from synthgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--bundle", default=None, help="Name or folder of the fitted generator.  [default: default]")
 @click.option("--seed", type=int, default=None, help="Root of all chance.  [default: 0]")
 @click.option("--out", type=FOLDER, default=None, help="Folder to make; must not exist.  [default: one below cohorts/]")
+@format_option
 @workers_option
 @device_option
 @click.option("--dry-run", is_flag=True, help="Say what it takes (subjects, slices, minutes, memory, disk) and stop.")
@@ -47,6 +57,7 @@ def build(
     bundle: str | None,
     seed: int | None,
     out: Path | None,
+    container: str | None,
     workers: int | None,
     device: str,
     dry_run: bool,
@@ -59,7 +70,7 @@ def build(
         synthgen build --target ARV --count 168
     """
     request = _Request(targets=targets, count=count, styles=styles, span=span, correlation=correlation)
-    general: dict[str, object] = {"seed": seed, "bundle": bundle}
+    general: dict[str, object] = {"seed": seed, "bundle": bundle, "format": container}
     general = {name: value for name, value in general.items() if value is not None}
     recipe = request.recipe(general) if recipe_file is None else request.recipe_from(recipe_file, general)
     folder = out or Path("cohorts") / (recipe_file.stem if recipe_file else _name(recipe))
@@ -126,7 +137,7 @@ class _Request:
         return Recipe.parse({"conditions": conditions, **correlation, **general}, subject="options")
 
     def recipe_from(self, file: Path, general: Mapping[str, object]) -> Recipe:
-        """Return the recipe in `file`, with seed and bundle of the command line; other options would contradict it."""
+        """Return the recipe in `file`, with the general options; others would contradict it."""
         names = {"targets": "--target", "styles": "--vendor", "span": "--severity"}
         given = [names.get(name, f"--{name}") for name, value in asdict(self).items() if value not in (None, ())]
         if given:

@@ -15,6 +15,12 @@ _TARGETS: Mapping[str, str] = {
     "zarr": "synthgen.datasets.convert:to_zarr",
     "hdf5": "synthgen.datasets.convert:to_hdf5",
     "nifti": "synthgen.datasets.convert:to_nifti",
+    "nnunet": "synthgen.exports.nnunet:export_nnunet",
+    "monai": "synthgen.exports.datalist:export_datalist",
+    "ome-zarr": "synthgen.exports.ome_zarr:export_ome_zarr",
+    "croissant": "synthgen.exports.croissant:export_croissant",
+    "huggingface": "synthgen.exports.hugging_face:export_hugging_face",
+    "bids": "synthgen.exports.bids:export_bids",
 }
 """`module:function` of each target: `function(dataset: Path, out: Path, *, progress) -> Path`, the path it made.
 
@@ -28,9 +34,18 @@ _TARGETS: Mapping[str, str] = {
 @click.option("--out", type=FOLDER, required=True, help="Folder to make; must not exist.")
 @json_option
 def export(dataset: Path, target: str, out: Path, as_json: bool) -> None:
-    """Write DATASET again as something else; DATASET itself is only read.
+    r"""Write DATASET again as something else; DATASET itself is only read.
 
-    zarr, hdf5 and nifti are datasets of this program with the same content, to the last bit and back again.
+    zarr, hdf5 and nifti are datasets of this program with the same content, to the last bit and back again. The others
+    hold the same voxels as their tools expect them, without the history of a subject:
+
+    \b
+    nnunet       raw dataset of nnU-Net v2, to be named DatasetNNN_NAME, with folds
+    monai        NIfTI with a datalist for MONAI and Auto3DSeg, with folds
+    ome-zarr     OME-Zarr 0.5, one image with both phases per subject
+    croissant    NIfTI with a table of cases and its Croissant description
+    huggingface  NIfTI with a table of cases and a dataset card, ready to upload
+    bids         derivative with T2w as stand-in: BIDS has no cardiac suffix yet
     """
     module, function = _TARGETS[target].split(":")
     with Reporter("subjects", quiet=as_json) as reporter:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from synthgen.commands.console import Reporter, emit
-from synthgen.commands.options import FOLDER, json_option, pathologies, seed_option, vendors, workers_option
+from synthgen.commands.options import (
+    FOLDER,
+    format_option,
+    json_option,
+    pathologies,
+    seed_option,
+    vendors,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from synthgen.simulate import Layout
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--vendor", "styles", multiple=True, help="Vendor style (A, B, C, D); repeat for several.  [default: all]"
 )
+@format_option
 @seed_option
 @workers_option
 @json_option
@@ -39,6 +48,7 @@ def hearts(
     layout: Layout,
     targets: tuple[str, ...],
     styles: tuple[str, ...],
+    container: str | None,
     seed: int,
     workers: int | None,
     as_json: bool,
@@ -53,5 +63,5 @@ def hearts(
 
     cohort = VirtualHearts(count, seed=seed, pathologies=classes or None, vendors=letters or None)
     with Reporter("hearts", quiet=as_json) as reporter:
-        folder = simulate(cohort, out, layout=layout, workers=workers, progress=reporter.progress)
+        folder = simulate(cohort, out, layout=layout, container=container, workers=workers, progress=reporter.progress)
     emit({"folder": folder, "layout": layout, "subjects": count}, f"{count} hearts in {folder}", as_json=as_json)

@@ -28,6 +28,13 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help=text)(function)
 
 
+def format_option(function: F) -> F:
+    """Add `--format`; None when it is not given."""
+    text = "Container of the volumes; all hold the same.  [default: zarr]"
+    choice = click.Choice(["zarr", "hdf5", "nifti"])
+    return click.option("--format", "container", type=choice, default=None, help=text)(function)
+
+
 def workers_option(function: F) -> F:
     """Add `--workers`."""
     text = "Processes that work. The result is the same for any number.  [default: one per core]"

@@ -65,6 +65,8 @@ def _describe_dataset(path: Path, manifest: Manifest, picture: Path) -> dict[str
     subjects = manifest.subjects
     return {
         "dataset": str(path),
+        "version": manifest.version + (f", grown from {manifest.parent.version}" if manifest.parent else ""),
+        "format": manifest.layout.container,
         "content_id": manifest.content_id,
         "recipe_id": manifest.recipe_id,
         "subjects": len(subjects),

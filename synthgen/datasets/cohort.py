@@ -14,9 +14,10 @@ import torch
 import torchio as tio
 from numpy.typing import NDArray
 
-from synthgen.datasets.manifest import VOLUMES, RecordEntry, load_manifest
+from synthgen.datasets.containers import read_volume, store_of
+from synthgen.datasets.manifest import RecordEntry, load_manifest
 from synthgen.datasets.record import SubjectEntry
-from synthgen.datasets.zarr_store import Kind, read_volume
+from synthgen.datasets.store import Kind
 from synthgen.errors import InputError
 from synthgen.labels import Pathology, Phase, Tissue, Vendor
 from synthgen.seeding import Stage, numpy_stream
@@ -34,6 +35,7 @@ class StoreReader:
     It holds no file handle, so it survives pickling and forking.
     """
 
+    container: str
     root: Path
     entry: SubjectEntry
     phase: Phase
@@ -41,7 +43,7 @@ class StoreReader:
 
     def __call__(self, path: Path | str) -> tuple[torch.Tensor, NDArray[np.float64]]:  # noqa: ARG002 - torchio's signature
         """Return tensor `(1, x, y, z)` and RAS+ affine; `path` is torchio's and not used."""
-        voxels = read_volume(self.root, self.entry, self.phase, self.kind)
+        voxels = read_volume(self.container, self.root, self.entry, self.phase, self.kind)
         tensor = torch.from_numpy(np.ascontiguousarray(voxels.transpose(2, 1, 0)[None]))
         return tensor, self.entry.affine_ras
 
@@ -233,24 +235,31 @@ def open_dataset(
         raise InputError("phases", expected="'each' or 'both'", got=repr(phases))
     root = Path(path).absolute()
     manifest = load_manifest(root)
+    container = manifest.layout.container
     names = sorted({name for entry in manifest.subjects for name in entry.indices})
     subjects = []
     for entry in manifest.subjects:
         facts = _facts(entry, names)
         lean = entry.entry()
         if phases == "both":
-            images = {f"{kind}_{phase}": image for phase in Phase for kind, image in _images(root, lean, phase).items()}
+            images = {
+                f"{kind}_{phase}": image
+                for phase in Phase
+                for kind, image in _images(container, root, lean, phase).items()
+            }
             subjects.append(tio.Subject(**images, **facts))
         else:
-            subjects.extend(tio.Subject(**_images(root, lean, phase), phase=phase.value, **facts) for phase in Phase)
+            subjects.extend(
+                tio.Subject(**_images(container, root, lean, phase), phase=phase.value, **facts) for phase in Phase
+            )
     return SyntheticCohort(subjects, transform=transform)
 
 
-def _images(root: Path, entry: SubjectEntry, phase: Phase) -> dict[str, tio.Image]:
-    # torchio wants a path that exists; which volume it is, the reader knows
+def _images(container: str, root: Path, entry: SubjectEntry, phase: Phase) -> dict[str, tio.Image]:
+    path = root / store_of(container).folders[0]  # torchio wants one that exists; the reader knows which volume it is
     return {
-        "image": StoreImage(path=root / VOLUMES, reader=StoreReader(root, entry, phase, "image")),
-        "label": StoreLabel(path=root / VOLUMES, reader=StoreReader(root, entry, phase, "label")),
+        "image": StoreImage(path=path, reader=StoreReader(container, root, entry, phase, "image")),
+        "label": StoreLabel(path=path, reader=StoreReader(container, root, entry, phase, "label")),
     }
 
 

@@ -15,13 +15,15 @@ from pydantic import Field, JsonValue, model_validator
 
 from synthgen import __version__
 from synthgen.datasets.documents import Document, Frozen
-from synthgen.datasets.record import FileEntry, Identifier, SubjectEntry, SubjectRecord, content_id
+from synthgen.datasets.record import Digest, FileEntry, Identifier, SubjectEntry, SubjectRecord, content_id, recipe_id
 from synthgen.errors import InputError
 from synthgen.labels import Tissue
 
 MANIFEST = "manifest.json"
 RECORDS = "records"
-VOLUMES = "volumes.zarr"
+
+Container = Literal["zarr", "hdf5", "nifti"]
+"""How volumes are kept; content, records and hashes of content are the same in all."""
 
 DISCLAIMER = "Synthetic data: no patient's images. Not for diagnosis or treatment."
 
@@ -39,6 +41,9 @@ COLOURS: Mapping[Tissue, tuple[int, int, int]] = {
 """Colour of each tissue (red, green, blue), in previews and in the stores."""
 
 _ENVIRONMENT = ("numpy", "torch", "numcodecs")
+
+Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+ContentId = Annotated[str, Field(pattern=r"^sgc1:[0-9a-f]{64}$")]
 
 
 class Generator(Frozen):
@@ -80,8 +85,8 @@ class LabelTable(Frozen):
     colours: dict[str, tuple[int, int, int]]
 
 
-class Layout(Frozen):
-    """How voxels are stored."""
+class ZarrLayout(Frozen):
+    """How voxels are stored in Zarr: a group per subject, a chunk per phase."""
 
     container: Literal["zarr"] = "zarr"
     zarr_format: Literal[3] = 3
@@ -94,17 +99,80 @@ class Layout(Frozen):
     codecs: tuple[str, ...] = ("bytes", "blosc(zstd,3,bitshuffle)", "crc32c")
 
 
+class Hdf5Layout(Frozen):
+    """How voxels are stored in HDF5: a file per subject, a chunk per phase, an index without links."""
+
+    container: Literal["hdf5"] = "hdf5"
+    axes: tuple[Literal["t"], Literal["z"], Literal["y"], Literal["x"]] = ("t", "z", "y", "x")
+    phases: tuple[Literal["ED"], Literal["ES"]] = ("ED", "ES")
+    image: Literal["int16"] = "int16"
+    label: Literal["uint8"] = "uint8"
+    chunk: Literal["one phase"] = "one phase"
+    filters: tuple[str, ...] = ("shuffle", "gzip(1)")
+    checksum: Literal["crc32c in the user block"] = "crc32c in the user block"
+
+
+class NiftiLayout(Frozen):
+    """How voxels are stored in NIfTI: a file per phase and kind, in the tree that nnU-Net v2 reads."""
+
+    container: Literal["nifti"] = "nifti"
+    tree: Literal["nnU-Net v2"] = "nnU-Net v2"
+    axes: tuple[Literal["z"], Literal["y"], Literal["x"]] = ("z", "y", "x")
+    phases: tuple[Literal["ED"], Literal["ES"]] = ("ED", "ES")
+    image: Literal["int16"] = "int16"
+    label: Literal["uint8"] = "uint8"
+    compression: Literal["gzip(1)"] = "gzip(1)"
+
+
+Layout = Annotated[ZarrLayout | Hdf5Layout | NiftiLayout, Field(discriminator="container")]
+
+
 class RecordEntry(SubjectEntry):
     """A subject in the manifest: its entry, and the size and hash of its record file."""
 
     record: FileEntry
 
 
+class Parent(Frozen):
+    """The version that a dataset grew from, whose subjects it holds unchanged, before its own."""
+
+    version: Version
+    content_id: ContentId
+    manifest: Digest
+
+
+class Change(Frozen):
+    """One version in the changelog.
+
+    Attributes
+    ----------
+    subjects
+        Subjects of that version: the first so many of any later one.
+    added
+        Of these, how many are new in it.
+    content_id
+        Its identity.
+    generator
+        The program that made the new subjects.
+    """
+
+    version: Version
+    subjects: Annotated[int, Field(ge=1)]
+    added: Annotated[int, Field(ge=0)]
+    content_id: ContentId
+    generator: Generator
+
+
 class Plan(Document):
-    """`plan.json` of an unfinished dataset: the resume key. Its content moves into the manifest at the end."""
+    """`plan.json` of an unfinished dataset: the resume key. Its content moves into the manifest at the end.
+
+    `parent` is the SHA-256 of the manifest of the version that it grows from.
+    """
 
     schema_: Literal["synthgen/plan@1"] = Field(default="synthgen/plan@1", alias="schema")
     generator: Generator
+    container: Container = "zarr"
+    parent: Digest | None = None
     plan: dict[str, JsonValue]
     subject_ids: tuple[Identifier, ...]
 
@@ -117,7 +185,11 @@ class Manifest(Document):
     version
         Semantic version of the dataset: MINOR when subjects are appended, MAJOR when content changes.
     content_id, recipe_id
-        Identity of the content and of the request; see `record`.
+        Identity of the content and of the request; see `record`. Neither depends on the container.
+    parent
+        The version it grew from, if it did.
+    changelog
+        Every version up to this one, oldest first.
     plan
         The request, whole: enough to build the dataset again.
     models
@@ -131,9 +203,11 @@ class Manifest(Document):
     """
 
     schema_: Literal["synthgen/manifest@1"] = Field(default="synthgen/manifest@1", alias="schema")
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")] = "1.0.0"
-    content_id: Annotated[str, Field(pattern=r"^sgc1:[0-9a-f]{64}$")]
+    version: Version = "1.0.0"
+    content_id: ContentId
     recipe_id: Annotated[str, Field(pattern=r"^sgr1:[0-9a-f]{64}$")]
+    parent: Parent | None = None
+    changelog: tuple[Change, ...] = ()
     synthetic: Literal[True] = True
     disclaimer: str = DISCLAIMER
     legal: Legal
@@ -169,11 +243,6 @@ def record_path(subject_id: str) -> str:
     return f"{RECORDS}/{subject_id}.json"
 
 
-def volume_path(subject_id: str) -> str:
-    """Return the path of a subject's group inside the dataset."""
-    return f"{VOLUMES}/{subject_id}"
-
-
 def label_table() -> LabelTable:
     """Return the table of the nine tissues."""
     return LabelTable(
@@ -183,44 +252,70 @@ def label_table() -> LabelTable:
 
 
 def make_manifest(
-    plan: Mapping[str, Any],
-    recipe: str,
+    plan: Plan,
+    layout: Layout,
     records: Sequence[tuple[SubjectRecord, FileEntry]],
     files: Sequence[FileEntry],
     extra: Mapping[str, Any],
+    *,
+    parent: Manifest | None = None,
 ) -> Manifest:
     """Return the manifest of a finished dataset.
 
     Parameters
     ----------
-    plan, recipe
-        The request and its id.
+    plan
+        The request.
+    layout
+        What the container says about itself.
     records
         Each subject's record and the entry of the record's own file, in the order of the plan.
     files
         Files that belong to no subject.
     extra
         Anything JSON-able. `version`, `legal` and `models` become the fields of that name, the rest stays together.
+    parent
+        Manifest of the version that this one grows from; the version is then the next minor one.
     """
     rest = dict(extra)
-    named = {name: rest.pop(name) for name in ("version", "models") if name in rest}
+    identity = content_id([record.subject_digest for record, _ in records])
+    number = str(rest.pop("version", "1.0.0" if parent is None else next_version(parent.version)))
+    change = {
+        "version": number,
+        "subjects": len(records),
+        "added": len(records) - (0 if parent is None else len(parent.subjects)),
+        "content_id": identity,
+        "generator": plan.generator,
+    }
     return Manifest.model_validate(
         {
-            "content_id": content_id([record.subject_digest for record, _ in records]),
-            "recipe_id": recipe,
+            "version": number,
+            "content_id": identity,
+            "recipe_id": recipe_id(plan.plan),
+            "parent": parent and _as_parent(parent, plan),
+            "changelog": [*(parent.changelog if parent else ()), change],
             "legal": rest.pop("legal", {}),
-            "generator": this_program(),
+            "generator": plan.generator,
             "environment": _environment(),
             "labels": label_table(),
-            "layout": Layout(),
-            "plan": dict(plan),
-            "models": (),
+            "layout": layout,
+            "plan": plan.plan,
+            "models": rest.pop("models", ()),
             "subjects": [RecordEntry(**dict(record.entry()), record=file) for record, file in records],
             "files": list(files),
-            **named,
             "extra": rest,
         }
     )
+
+
+def _as_parent(manifest: Manifest, plan: Plan) -> dict[str, object]:
+    return {"version": manifest.version, "content_id": manifest.content_id, "manifest": plan.parent}
+
+
+def next_version(number: str) -> str:
+    """Return the version that follows when subjects are added: the next minor one."""
+    major, minor, _ = number.split(".")
+    return f"{major}.{int(minor) + 1}.0"
 
 
 def this_program() -> Generator:

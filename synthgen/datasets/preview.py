@@ -29,7 +29,7 @@ _INK = (235, 235, 235)
 _DIM = (165, 165, 170)
 
 
-def draw_sheet(subjects: Sequence[SyntheticSubject], *, rows: int = 5) -> Image.Image:
+def draw_sheet(subjects: Sequence[SyntheticSubject] | StoredDataset, *, rows: int = 5) -> Image.Image:
     """Return the preview of the first `rows` subjects by id.
 
     Parameters
@@ -56,7 +56,7 @@ def draw_sheet(subjects: Sequence[SyntheticSubject], *, rows: int = 5) -> Image.
     return sheet
 
 
-def save_sheet(subjects: Sequence[SyntheticSubject], path: Path | str, *, rows: int = 5) -> Path:
+def save_sheet(subjects: Sequence[SyntheticSubject] | StoredDataset, path: Path | str, *, rows: int = 5) -> Path:
     """Write the preview as a PNG file and return its path."""
     target = Path(path)
     target.write_bytes(png_bytes(draw_sheet(subjects, rows=rows)))
@@ -70,7 +70,7 @@ def png_bytes(sheet: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def _first(subjects: Sequence[SyntheticSubject], rows: int) -> list[SyntheticSubject]:
+def _first(subjects: Sequence[SyntheticSubject] | StoredDataset, rows: int) -> list[SyntheticSubject]:
     if isinstance(subjects, StoredDataset):
         return [subjects.read(subject_id) for subject_id in sorted(subjects.ids)[:rows]]
     return sorted(subjects, key=lambda subject: subject.subject_id)[:rows]

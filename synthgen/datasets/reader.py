@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
+from synthgen.datasets.containers import read_volume, store_of
 from synthgen.datasets.documents import MAX_DOCUMENT_BYTES, parse_document
 from synthgen.datasets.files import read_bytes
-from synthgen.datasets.manifest import Manifest, RecordEntry, load_manifest
-from synthgen.datasets.record import SubjectRecord
-from synthgen.datasets.zarr_store import Kind, read_volume
+from synthgen.datasets.manifest import MANIFEST, Manifest, RecordEntry, load_manifest
+from synthgen.datasets.record import SubjectRecord, array_digest
+from synthgen.datasets.store import KINDS, Kind, StoredSubject
 from synthgen.errors import DamageError
 from synthgen.labels import Phase
 from synthgen.subjects import SyntheticSubject
 from synthgen.volumes import Volume
 
 
-def read_subject(root: Path, record: SubjectRecord) -> SyntheticSubject:
-    """Read both phases of a subject from the dataset folder `root`.
+def read_subject(root: Path, record: SubjectRecord, container: str) -> SyntheticSubject:
+    """Read both phases of a subject from the dataset folder `root`, whose volumes are kept in `container`.
 
     Returns
     -------
-    Images float32 (12-bit steps), labels uint8, each `(z, y, x)` on one grid.
+    Images float32 (9-bit steps), labels uint8, each `(z, y, x)` on one grid.
 
     Raises
     ------
     DamageError
-        If a chunk is missing or changed.
+        If a volume is missing or changed.
     """
 
     def volumes(kind: Kind) -> dict[Phase, Volume]:
         return {
-            phase: Volume(read_volume(root, record, phase, kind), record.spacing_mm, record.affine_ras)
+            phase: Volume(read_volume(container, root, record, phase, kind), record.spacing_mm, record.affine_ras)
             for phase in Phase
         }
 
@@ -49,7 +49,7 @@ def read_subject(root: Path, record: SubjectRecord) -> SyntheticSubject:
     )
 
 
-class StoredDataset(Sequence[SyntheticSubject]):
+class StoredDataset:
     """A published dataset. Opening reads the manifest only; a subject is read when it is indexed.
 
     Raises
@@ -68,6 +68,11 @@ class StoredDataset(Sequence[SyntheticSubject]):
     def ids(self) -> tuple[str, ...]:
         """Ids of the subjects, in order."""
         return tuple(entry.id for entry in self.manifest.subjects)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest's bytes: the identity of this version in this container."""
+        return hashlib.sha256(read_bytes(self.path, MANIFEST, MAX_DOCUMENT_BYTES)).hexdigest()
 
     def __len__(self) -> int:
         return len(self.manifest.subjects)
@@ -92,8 +97,21 @@ class StoredDataset(Sequence[SyntheticSubject]):
         """Read a subject's record, its history included."""
         return self._record(self.manifest.subject(subject_id))
 
+    def stored(self, subject_id: str) -> StoredSubject:
+        """Read a subject as it is stored, checked voxel by voxel against its digests; DamageError if they differ."""
+        record = self.record(subject_id)
+        store = store_of(self.manifest.layout.container)
+        volumes = {
+            kind: {phase: store.read(self.path, record, phase, kind) for phase in record.digests} for kind in KINDS
+        }
+        for phase, digests in record.digests.items():
+            for kind in KINDS:
+                if array_digest(volumes[kind][phase]) != getattr(digests, kind):
+                    raise DamageError(f"{self.path.name}: {kind} of {subject_id} at {phase} is not what was written.")
+        return StoredSubject(entry=record.entry(), volumes=volumes, history=record.history)
+
     def _read(self, entry: RecordEntry) -> SyntheticSubject:
-        return read_subject(self.path, self._record(entry))
+        return read_subject(self.path, self._record(entry), self.manifest.layout.container)
 
     def _record(self, entry: RecordEntry) -> SubjectRecord:
         where = f"{self.path.name}/{entry.record.path}"

@@ -1,23 +1,26 @@
-"""From a subject in memory to its files and its record, in a folder that is not part of the dataset yet."""
+"""From a subject in memory to what is stored of it, and to files in a folder that is not part of the dataset yet."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synthgen.datasets.documents import plain
-from synthgen.datasets.record import SubjectRecord, array_digest, subject_digest
-from synthgen.datasets.zarr_store import Kind, quantise, write_group
+from synthgen.datasets.documents import plain, plain_object
+from synthgen.datasets.files import write_new
+from synthgen.datasets.quantisation import quantise
+from synthgen.datasets.record import FileEntry, SubjectEntry, SubjectRecord, array_digest, subject_digest
+from synthgen.datasets.store import Kind, Store, StoredSubject
 from synthgen.errors import InputError
 from synthgen.labels import Phase, Tissue
 from synthgen.subjects import SyntheticSubject
 
 
-def stage_subject(folder: Path, subject: SyntheticSubject, index: int) -> SubjectRecord:
-    """Write a subject's group as the new folder `folder` and return its record.
+def store_subject(subject: SyntheticSubject, index: int) -> StoredSubject:
+    """Return a subject as every container holds it: quantised, digested.
 
     Parameters
     ----------
@@ -34,9 +37,7 @@ def stage_subject(folder: Path, subject: SyntheticSubject, index: int) -> Subjec
     affine = grid.affine.astype(np.float32).astype(np.float64)  # what a NIfTI header keeps exactly
     images, intensity = quantise({phase: subject.images[phase].voxels for phase in Phase})
     labels = {phase: _checked_labels(subject, phase) for phase in Phase}
-    stored: dict[Kind, Mapping[Phase, NDArray]] = {"image": images, "label": labels}
-    folder.mkdir()
-    files = write_group(folder, subject, stored, affine, intensity)
+    volumes: dict[Kind, Mapping[Phase, NDArray]] = {"image": images, "label": labels}
     body = subject.body
     content = {
         "id": subject.subject_id,
@@ -51,11 +52,24 @@ def stage_subject(folder: Path, subject: SyntheticSubject, index: int) -> Subjec
         "intensity": intensity.model_dump(),
         "indices": plain(subject.indices),
         "digests": {p.value: {"image": array_digest(images[p]), "label": array_digest(labels[p])} for p in Phase},
-        "files": files,
-        "history": plain(subject.record),
     }
-    record = SubjectRecord.model_validate({**content, "subject_digest": "0" * 64})
-    return record.model_copy(update={"subject_digest": subject_digest(record.model_dump(mode="json"))})
+    entry = SubjectEntry.model_validate({**content, "subject_digest": "0" * 64})
+    entry = entry.model_copy(update={"subject_digest": subject_digest(entry.model_dump(mode="json"))})
+    return StoredSubject(entry=entry, volumes=volumes, history=plain_object(subject.record))
+
+
+def stage_subject(folder: Path, subject: StoredSubject, store: Store) -> SubjectRecord:
+    """Write a subject's files below the new folder `folder`, at their paths in the dataset, and return its record."""
+    folder.mkdir()
+    content = store.encode(subject)
+    for path, data in content.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_new(target, data)
+    files = tuple(
+        FileEntry(path=path, bytes=len(data), sha256=hashlib.sha256(data).hexdigest()) for path, data in content.items()
+    )
+    return SubjectRecord(**dict(subject.entry), files=files, history=dict(subject.history))
 
 
 def _check_grid(subject: SyntheticSubject) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthgen.datasets.containers import store_of
 from synthgen.datasets.files import sha256_file, walk
-from synthgen.datasets.manifest import MANIFEST, RECORDS, VOLUMES, Manifest, RecordEntry, load_manifest
+from synthgen.datasets.manifest import MANIFEST, RECORDS, Manifest, RecordEntry, load_manifest, record_path
 from synthgen.datasets.record import FileEntry, SubjectRecord, array_digest, content_id, subject_digest
-from synthgen.datasets.zarr_store import KINDS, read_stored
+from synthgen.datasets.store import KINDS, Store
 from synthgen.errors import DamageError, InputError, SynthgenError
 from synthgen.labels import Phase
-
-_SUBJECT_DEPTH = 2  # records/ID.json, volumes.zarr/ID/...
 
 
 @dataclass(frozen=True, order=True)
@@ -56,6 +55,7 @@ def verify(path: Path | str, *, deep: bool = False) -> tuple[Damage, ...]:
         manifest = load_manifest(root)
     except SynthgenError as error:
         return (Damage(MANIFEST, str(error)),)
+    store = store_of(manifest.layout.container)
     found: list[Damage] = []
     expected: dict[str, FileEntry] = {entry.path: entry for entry in manifest.files}
     unknown: set[str] = set()  # subjects whose files cannot be told right from wrong
@@ -67,37 +67,50 @@ def verify(path: Path | str, *, deep: bool = False) -> tuple[Damage, ...]:
             found.append(Damage(entry.id, f"{error} Its volumes cannot be checked without it."))
             unknown.add(entry.id)
             continue
-        found.extend(_disagreements(entry, record))
+        found.extend(_disagreements(entry, record, store))
         expected.update((file.path, file) for file in record.files)
         if deep:
-            found.extend(check_voxels(root, record))
-    found.extend(_compare_tree(root, manifest, expected, unknown))
+            found.extend(check_voxels(root, record, store))
+    found.extend(_compare_tree(root, _owners(manifest, store), expected, unknown))
     if content_id([entry.subject_digest for entry in manifest.subjects]) != manifest.content_id:
         found.append(Damage(MANIFEST, f"{MANIFEST}: its content id is not that of its subjects."))
     return tuple(sorted(set(found)))
 
 
-def _disagreements(entry: RecordEntry, record: SubjectRecord) -> list[Damage]:
+def _disagreements(entry: RecordEntry, record: SubjectRecord, store: Store) -> list[Damage]:
     if record.entry() != entry.entry():
         return [Damage(entry.id, f"{entry.record.path}: disagrees with {MANIFEST}.")]
     if subject_digest(record.model_dump(mode="json")) != record.subject_digest:
         return [Damage(entry.id, f"{entry.record.path}: its digest is not that of its content.")]
-    return []
+    strangers = [file.path for file in record.files if not belongs(file.path, store.pieces(record.id))]
+    return [Damage(entry.id, f"{entry.record.path}: claims {path}.") for path in strangers]
+
+
+def belongs(path: str, pieces: Sequence[str]) -> bool:
+    """Return whether a path is one of these files or lies in one of these folders."""
+    return any(path == piece or path.startswith(f"{piece}/") for piece in pieces)
+
+
+def _owners(manifest: Manifest, store: Store) -> dict[str, str]:
+    """Return the subject of each file or folder that belongs to one as a whole."""
+    owners = {record_path(entry.id): entry.id for entry in manifest.subjects}
+    owners |= {piece: entry.id for entry in manifest.subjects for piece in store.pieces(entry.id)}
+    return owners | dict.fromkeys((RECORDS, *store.folders), "")
 
 
 def _compare_tree(
-    root: Path, manifest: Manifest, expected: Mapping[str, FileEntry], unknown: Iterable[str]
+    root: Path, owners: Mapping[str, str], expected: Mapping[str, FileEntry], unknown: Iterable[str]
 ) -> list[Damage]:
-    ids = {entry.id for entry in manifest.subjects}
     skipped = set(unknown)
     found = []
     seen = set()
-    folders = {RECORDS, VOLUMES, *(parent for path in expected for parent in _parents(path))}
+    folders = {path for path, owner in owners.items() if not owner}
+    folders.update(parent for path in expected for parent in _parents(path))
     for path, status in walk(root):
-        owner = _owner(path, ids)
+        owner = _owner(path, owners)
         if path == MANIFEST and stat.S_ISREG(status.st_mode):
             continue  # its own first line has answered for it
-        if owner in skipped and path.startswith(f"{VOLUMES}/"):
+        if owner in skipped and path != record_path(owner):
             continue
         if path in expected:
             seen.add(path)
@@ -105,7 +118,7 @@ def _compare_tree(
             found.extend([Damage(owner, what)] if what else [])
         elif not (stat.S_ISDIR(status.st_mode) and path in folders):
             found.append(Damage(owner, f"{path}: extra; nobody wrote it."))
-    found.extend(Damage(_owner(path, ids), f"{path}: missing.") for path in expected if path not in seen)
+    found.extend(Damage(_owner(path, owners), f"{path}: missing.") for path in expected if path not in seen)
     return found
 
 
@@ -114,14 +127,9 @@ def _parents(path: str) -> list[str]:
     return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
-def _owner(path: str, ids: Iterable[str]) -> str:
+def _owner(path: str, owners: Mapping[str, str]) -> str:
     """Return the id of the subject that a path belongs to, or the path itself."""
-    parts = path.split("/")
-    if len(parts) >= _SUBJECT_DEPTH and parts[0] in {RECORDS, VOLUMES}:
-        name = parts[1].removesuffix(".json") if parts[0] == RECORDS else parts[1]
-        if name in ids:
-            return name
-    return path
+    return next((owners[part] for part in (*_parents(path), path) if owners.get(part)), path)
 
 
 def check_file(root: Path, entry: FileEntry) -> str:
@@ -142,13 +150,13 @@ def check_file(root: Path, entry: FileEntry) -> str:
     return "" if same else f"{entry.path}: changed since it was written (its SHA-256 does not match)."
 
 
-def check_voxels(root: Path, record: SubjectRecord) -> list[Damage]:
+def check_voxels(root: Path, record: SubjectRecord, store: Store) -> list[Damage]:
     """Return the volumes of a subject whose decoded content is not what its record says."""
     found = []
     for phase in Phase:
         for kind in KINDS:
             try:
-                digest = array_digest(read_stored(root, record, phase, kind))
+                digest = array_digest(store.read(root, record, phase, kind))
             except DamageError as error:
                 found.append(Damage(record.id, str(error)))
                 continue
@@ -157,12 +165,15 @@ def check_voxels(root: Path, record: SubjectRecord) -> list[Damage]:
     return found
 
 
-def is_whole(root: Path, record: SubjectRecord) -> bool:
-    """Return whether every file of a subject, and no other, lies in its group as it was written."""
-    group = root / VOLUMES / record.id
-    if not group.is_dir() or group.is_symlink():
-        return False
-    present = {f"{VOLUMES}/{record.id}/{path}" for path, _ in walk(group)}
+def is_whole(root: Path, record: SubjectRecord, store: Store) -> bool:
+    """Return whether every file of a subject, and no other, lies in its pieces as it was written."""
+    pieces = store.pieces(record.id)
     files = {file.path for file in record.files}
-    folders = {parent for path in files for parent in _parents(path)} - {VOLUMES, f"{VOLUMES}/{record.id}"}
-    return present == files | folders and not any(check_file(root, file) for file in record.files)
+    allowed = files | {parent for path in files for parent in _parents(path)}
+    present: set[str] = set()
+    for piece in pieces:
+        place = root / piece
+        if place.is_dir() and not place.is_symlink():
+            present.update(f"{piece}/{path}" for path, _ in walk(place))
+    known = present <= allowed and all(belongs(path, pieces) for path in files)
+    return known and not any(check_file(root, file) for file in record.files)

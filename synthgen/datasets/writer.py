@@ -11,11 +11,14 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from synthgen.datasets.card import CARD, dataset_card
+from synthgen.datasets.containers import store_of
 from synthgen.datasets.documents import plain_object
 from synthgen.datasets.files import (
     check_identifier,
@@ -28,20 +31,20 @@ from synthgen.datasets.lock import FolderLock
 from synthgen.datasets.manifest import (
     MANIFEST,
     RECORDS,
-    VOLUMES,
     Manifest,
     Plan,
+    RecordEntry,
     make_manifest,
     record_path,
     this_program,
 )
 from synthgen.datasets.preview import draw_sheet, png_bytes
-from synthgen.datasets.reader import read_subject
-from synthgen.datasets.record import FileEntry, SubjectRecord, recipe_id
-from synthgen.datasets.staging import stage_subject
+from synthgen.datasets.reader import StoredDataset, read_subject
+from synthgen.datasets.record import FileEntry, SubjectEntry, SubjectRecord
+from synthgen.datasets.staging import stage_subject, store_subject
+from synthgen.datasets.store import StoredSubject
 from synthgen.datasets.verify import is_whole
-from synthgen.datasets.zarr_store import root_metadata
-from synthgen.errors import InputError, PartialError, SynthgenError
+from synthgen.errors import DamageError, InputError, PartialError, SynthgenError
 from synthgen.subjects import SyntheticSubject
 
 PLAN = "plan.json"
@@ -64,9 +67,12 @@ class DatasetWriter:
     ...     writer.finish({"models": [bundle.description]})
     """
 
-    def __init__(self, out: Path, plan: Plan, lock: FolderLock) -> None:
+    def __init__(self, out: Path, plan: Plan, lock: FolderLock, model: StoredDataset | None = None) -> None:
         self._out = out
         self._plan = plan
+        self._model = model  # whose manifest this dataset copies or continues
+        self._parent = model if model and model.digest == plan.parent else None
+        self._store = store_of(plan.container)
         self._lock = lock
         self._folder = out.with_name(out.name + ".partial")
         self._index = {subject_id: index for index, subject_id in enumerate(plan.subject_ids)}
@@ -75,7 +81,15 @@ class DatasetWriter:
         self._records: dict[str, tuple[SubjectRecord, FileEntry]] = {}
 
     @classmethod
-    def open(cls, out: Path | str, *, plan: Mapping[str, object], subject_ids: Sequence[str]) -> Self:
+    def open(
+        cls,
+        out: Path | str,
+        *,
+        plan: Mapping[str, object],
+        subject_ids: Sequence[str],
+        container: str = "zarr",
+        parent: StoredDataset | None = None,
+    ) -> Self:
         """Begin the dataset `out`, or go on with it.
 
         Parameters
@@ -85,23 +99,58 @@ class DatasetWriter:
         plan
             Everything that decides the content, as JSON: recipe, bundle hashes. The same plan and version resume.
         subject_ids
-            The ids to write, in the order of the dataset. They become folder names.
+            The ids to write, in the order of the dataset. They become names of files and folders.
+        container
+            `zarr`, `hdf5` or `nifti`.
+        parent
+            The version that this one grows from, in its container. Its subjects come first, unchanged, and are `done`
+            from the start; their files are hard links where the file system has them.
 
         Raises
         ------
         InputError
             If `out` exists, another process is writing it, an unfinished dataset of another plan lies there, or an id
             cannot be a folder name.
+        DamageError
+            If a subject of the parent is not whole.
         """
-        out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that the user means
-        content = Plan(generator=this_program(), plan=plain_object(plan), subject_ids=_checked_ids(subject_ids))
+        ids = [*(parent.ids if parent else ()), *subject_ids]
+        container = parent.manifest.layout.container if parent else container
+        content = Plan(
+            generator=this_program(),
+            container=store_of(container).container,
+            parent=parent and parent.digest,
+            plan=plain_object(plan),
+            subject_ids=_checked_ids(list(dict.fromkeys(ids)) if parent else ids),
+        )
+        return cls._begin(out, content, parent)
+
+    @classmethod
+    def like(cls, out: Path | str, dataset: StoredDataset, container: str) -> Self:
+        """Begin or go on with `out`, a dataset that says of itself what `dataset` says, in another container.
+
+        Add each subject of `dataset` by `add_stored`. Raises as `open`.
+        """
+        manifest = dataset.manifest
+        content = Plan(
+            generator=manifest.generator,
+            container=store_of(container).container,
+            parent=manifest.parent and manifest.parent.manifest,
+            plan=manifest.plan,
+            subject_ids=dataset.ids,
+        )
+        return cls._begin(out, content, dataset)
+
+    @classmethod
+    def _begin(cls, path: Path | str, plan: Plan, model: StoredDataset | None) -> Self:
+        out = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link that the user means
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             lock = FolderLock(out)
         except OSError as error:
             raise writing_failed(out, error) from error
         try:
-            writer = cls(out, content, lock)
+            writer = cls(out, plan, lock, model)
             writer._prepare()
         except OSError as error:
             lock.release()
@@ -143,11 +192,12 @@ class DatasetWriter:
                 hint="A published dataset is never overwritten: choose another name or remove it",
             )
         self._refuse_other_plan()
-        for folder in (self._folder, self._folder / RECORDS, self._folder / VOLUMES, self._folder / _STAGING):
-            folder.mkdir(exist_ok=True)
+        for name in ("", RECORDS, *self._store.folders, _STAGING):
+            (self._folder / name).mkdir(exist_ok=True)
         write_atomic(self._folder / PLAN, self._plan.to_bytes(), staging=self._folder / _STAGING)
         self._recover()
-        write_atomic(self._folder / VOLUMES / "zarr.json", root_metadata(), staging=self._folder / _STAGING)
+        if self._parent is not None:
+            self._adopt(self._parent)
 
     def _refuse_other_plan(self) -> None:
         """Refuse to mix two datasets, and to take over a folder that is none."""
@@ -158,7 +208,7 @@ class DatasetWriter:
         names = {path.name for path in self._folder.iterdir()}
         if not names & {PLAN, MANIFEST}:
             # killed before the plan was written: nothing but empty folders can be there
-            same = names <= {RECORDS, VOLUMES, _STAGING} and not self._holds_files()
+            same = names <= {RECORDS, self._store.folders[0], _STAGING} and not self._holds_files()
         else:
             same = self._found_plan(names) == self._plan
         if not same:
@@ -179,7 +229,9 @@ class DatasetWriter:
                 return Plan.read(self._folder, PLAN)
             manifest = Manifest.read(self._folder, MANIFEST)  # killed between the last two steps of publishing
             ids = tuple(entry.id for entry in manifest.subjects)
-            return Plan(generator=manifest.generator, plan=manifest.plan, subject_ids=ids)
+            parent = manifest.parent and manifest.parent.manifest
+            content = {"plan": manifest.plan, "subject_ids": ids, "container": manifest.layout.container}
+            return Plan(generator=manifest.generator, parent=parent, **content)
         except SynthgenError:
             return None
 
@@ -188,7 +240,7 @@ class DatasetWriter:
         _remove(self._folder / _STAGING)
         (self._folder / _STAGING).mkdir()
         for path in self._folder.iterdir():
-            if path.name not in {PLAN, RECORDS, VOLUMES, _STAGING}:
+            if path.name not in {PLAN, RECORDS, self._store.folders[0], _STAGING}:
                 _remove(path)
         for path in (self._folder / RECORDS).iterdir():
             record = self._whole_record(path)
@@ -196,9 +248,12 @@ class DatasetWriter:
                 _remove(path)
             else:
                 self._records[record.id] = record, _entry(self._folder, record_path(record.id))
-        for path in (self._folder / VOLUMES).iterdir():
-            if path.name not in self._records:
-                _remove(path)
+        kept = {piece for subject_id in self._records for piece in self._store.pieces(subject_id)}
+        for folder in reversed(self._store.folders):  # deepest first
+            for path in (self._folder / folder).iterdir():
+                name = f"{folder}/{path.name}"
+                if name not in kept and name not in self._store.folders:
+                    _remove(path)
 
     def _whole_record(self, path: Path) -> SubjectRecord | None:
         try:
@@ -206,7 +261,7 @@ class DatasetWriter:
         except SynthgenError:
             return None
         named = path.name == f"{record.id}.json" and self._index.get(record.id) == record.index
-        return record if named and is_whole(self._folder, record) else None
+        return record if named and is_whole(self._folder, record, self._store) else None
 
     def add(self, subject: SyntheticSubject) -> None:
         """Write one subject. Returns when it is part of the dataset; safe to call from several threads at once.
@@ -219,7 +274,23 @@ class DatasetWriter:
         SynthgenError
             If the file system refuses.
         """
-        subject_id = subject.subject_id
+        with self._claim(subject.subject_id) as staged:
+            stored = store_subject(subject, self._index[subject.subject_id])
+            self._commit(staged, stage_subject(staged, stored, self._store))
+
+    def add_stored(self, subject: StoredSubject) -> None:
+        """Write one subject as another dataset has it; raises as `add`."""
+        with self._claim(subject.entry.id) as staged:
+            self._commit(staged, stage_subject(staged, subject, self._store))
+
+    def entry(self, subject_id: str) -> SubjectEntry:
+        """Return what stands in the record of a subject that is `done`."""
+        with self._guard:
+            return self._records[subject_id][0].entry()
+
+    @contextmanager
+    def _claim(self, subject_id: str) -> Iterator[Path]:
+        """Reserve a subject and give the folder to stage it in; what fails inside leaves no trace."""
         if subject_id not in self._index:
             raise InputError(subject_id, expected="a subject of the plan", got="one that the plan does not name")
         with self._guard:
@@ -228,23 +299,40 @@ class DatasetWriter:
             self._busy.add(subject_id)
         staged = self._folder / _STAGING / subject_id
         try:
-            record = stage_subject(staged, subject, self._index[subject_id])
-            staged.rename(self._folder / VOLUMES / subject_id)
-            path = record_path(subject_id)
-            data = record.to_bytes()
-            write_atomic(self._folder / path, data, staging=self._folder / _STAGING)
-            entry = FileEntry(path=path, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-            with self._guard:
-                self._records[subject_id] = record, entry
+            yield staged
         except OSError as error:
             raise writing_failed(staged, error) from error
         finally:
             with self._guard:
                 self._busy.discard(subject_id)
                 failed = subject_id not in self._records
+            _remove(staged)
             if failed:
-                _remove(staged)
-                _remove(self._folder / VOLUMES / subject_id)
+                for piece in self._store.pieces(subject_id):
+                    _remove(self._folder / piece)
+
+    def _commit(self, staged: Path, record: SubjectRecord, data: bytes | None = None) -> None:
+        """Move staged files into place, then write the record, which makes them part of the dataset."""
+        for piece in self._store.pieces(record.id):
+            (staged / piece).rename(self._folder / piece)
+        path = record_path(record.id)
+        data = record.to_bytes() if data is None else data
+        write_atomic(self._folder / path, data, staging=self._folder / _STAGING)
+        entry = FileEntry(path=path, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        with self._guard:
+            self._records[record.id] = record, entry
+
+    def _adopt(self, parent: StoredDataset) -> None:
+        """Take over every subject of the parent that is not here yet, byte for byte."""
+        for known in parent.manifest.subjects:
+            if known.id not in self._records:
+                record = parent.record(known.id)
+                if not is_whole(parent.path, record, self._store):
+                    raise DamageError(f"{parent.path}: {known.id} is not what was written; `verify` says more.")
+                with self._claim(known.id) as staged:
+                    for file in record.files:
+                        _link(parent.path / file.path, staged / file.path)
+                    self._commit(staged, record, (parent.path / known.record.path).read_bytes())
 
     def add_file(self, name: str, data: bytes) -> None:
         """Put a file that belongs to no subject into the dataset's top folder; it is in the manifest and is verified.
@@ -252,7 +340,7 @@ class DatasetWriter:
         An equal name replaces the file. Files of an earlier, interrupted run are gone: add them again before `finish`.
         """
         check_relative(name)
-        if "/" in name or name.startswith(".") or name in {PLAN, MANIFEST, RECORDS, VOLUMES}:
+        if "/" in name or name.startswith(".") or name in {PLAN, MANIFEST, RECORDS, self._store.folders[0]}:
             raise InputError("file name", expected="a plain file name that the dataset does not use", got=repr(name))
         write_atomic(self._folder / name, data, staging=self._folder / _STAGING)
 
@@ -287,12 +375,18 @@ class DatasetWriter:
         records = [self._records[subject_id] for subject_id in self._plan.subject_ids]
         if preview_rows > 0:
             first = sorted((record for record, _ in records), key=lambda record: record.id)[:preview_rows]
-            self.add_file(PREVIEW, png_bytes(draw_sheet([read_subject(self._folder, record) for record in first])))
-        ours = {PLAN, MANIFEST, RECORDS, VOLUMES, _STAGING}
+            sheet = draw_sheet([read_subject(self._folder, record, self._plan.container) for record in first])
+            self.add_file(PREVIEW, png_bytes(sheet))
+        manifest = self._manifest(records, (), extra)
+        if not (self._folder / CARD).exists():  # a copy in another container brings the card of its original
+            self.add_file(CARD, dataset_card(manifest).encode())
+        ours = {PLAN, MANIFEST, RECORDS, self._store.folders[0], _STAGING}
         names = [path.name for path in self._folder.iterdir() if path.name not in ours]
-        files = [_entry(self._folder, name) for name in sorted([*names, f"{VOLUMES}/zarr.json"])]
-        plan = dict(self._plan.plan)
-        manifest = make_manifest(plan, recipe_id(plan), records, files, plain_object(extra))
+        shared = self._store.shared([record.entry() for record, _ in records])
+        for path, data in shared.items():
+            write_atomic(self._folder / path, data, staging=self._folder / _STAGING)
+        files = [_entry(self._folder, name) for name in sorted([*names, *shared])]
+        manifest = manifest.model_copy(update={"files": tuple(files)})
         write_atomic(self._folder / MANIFEST, manifest.to_bytes(), staging=self._folder / _STAGING)
         os.sync()  # one call instead of a sync per chunk: the name must not be on the disk before the voxels are
         _remove(self._folder / _STAGING)
@@ -301,6 +395,26 @@ class DatasetWriter:
         sync_folder(self._out.parent)
         self.close()
         return self._out
+
+    def _manifest(
+        self, records: Sequence[tuple[SubjectRecord, FileEntry]], files: Sequence[FileEntry], extra: dict[str, object]
+    ) -> Manifest:
+        layout = self._store.layout()
+        if self._model is None or self._parent is not None:
+            parent = None if self._parent is None else self._parent.manifest
+            return make_manifest(self._plan, layout, records, files, plain_object(extra), parent=parent)
+        subjects = tuple(RecordEntry(**dict(record.entry()), record=file) for record, file in records)
+        changed = {"layout": layout, "subjects": subjects, "files": tuple(files)}
+        return self._model.manifest.model_copy(update=changed)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system cannot."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copyfile(source, target, follow_symlinks=False)
 
 
 def _checked_ids(subject_ids: Sequence[str]) -> tuple[str, ...]:

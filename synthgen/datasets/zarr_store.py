@@ -9,76 +9,70 @@ References: Zarr v3 (https://zarr-specs.readthedocs.io/en/latest/v3/core/index.h
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import google_crc32c
 import numcodecs.blosc  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 
-from synthgen.datasets.files import read_bytes, write_new
-from synthgen.datasets.manifest import COLOURS, volume_path
-from synthgen.datasets.record import LABEL_MAP, FileEntry, Intensity, SubjectEntry
-from synthgen.errors import DamageError, InputError
+from synthgen.datasets.files import read_bytes
+from synthgen.datasets.manifest import COLOURS, ZarrLayout
+from synthgen.datasets.record import LABEL_MAP, SubjectEntry
+from synthgen.datasets.store import DTYPES, Kind, StoredSubject
+from synthgen.errors import DamageError
 from synthgen.labels import Phase, Tissue
-from synthgen.subjects import SyntheticSubject
 
-Kind = Literal["image", "label"]
-KINDS: tuple[Kind, ...] = ("image", "label")
+FOLDER = "volumes.zarr"
 
 # Several Blosc threads finish blocks in any order, and the order is in the bytes; one thread makes them repeatable.
 numcodecs.blosc.use_threads = False
 
-LEVELS = 4095
-"""Highest stored intensity: 12 bits, what scanners deliver."""
-
 _ARRAYS: Mapping[Kind, str] = {"image": "0", "label": "labels/tissue/0"}
-_DTYPES: Mapping[Kind, np.dtype] = {"image": np.dtype("<i2"), "label": np.dtype("u1")}
 _CODEC = numcodecs.blosc.Blosc(cname="zstd", clevel=3, shuffle=numcodecs.blosc.Blosc.BITSHUFFLE)
 _HEADER = struct.Struct("<BBBBIII")  # version, zstd version, flags, typesize, decoded bytes, block bytes, encoded bytes
 _CRC_BYTES = 4
 _OVERHEAD = _HEADER.size + _CRC_BYTES
 
 
-def quantise(images: Mapping[Phase, NDArray]) -> tuple[dict[Phase, NDArray[np.int16]], Intensity]:
-    """Return 12-bit images and the scale that brings them back, one scale for both phases.
+class ZarrStore:
+    """The Zarr container; see `Store`."""
 
-    The error is at most half a step, (max - min) / 8190, plus float32 rounding.
+    container = "zarr"
+    folders = (FOLDER,)
 
-    Raises
-    ------
-    InputError
-        If an image has a value that is not finite or cannot be told from others in float32.
-    """
-    low = float(np.min([image.min() for image in images.values()]))
-    high = float(np.max([image.max() for image in images.values()]))
-    if not (np.isfinite(low) and np.isfinite(high) and max(abs(low), abs(high)) < np.finfo(np.float32).max / 4):
-        raise InputError("image", expected="finite float32 intensities", got=f"values from {low} to {high}")
-    # float32, because that is what a NIfTI header and every reader compute with
-    offset, scale = np.float32(low), np.float32((high - low) / LEVELS)
-    if scale < np.finfo(np.float32).tiny:
-        scale = np.float32(1.0)
-    step = 1.0 / float(scale)
-    stored = {}
-    for phase, image in images.items():
-        scaled = np.subtract(image, offset, dtype=np.float32)
-        np.multiply(scaled, np.float32(step), out=scaled)
-        np.rint(scaled, out=scaled)
-        stored[phase] = np.clip(scaled, 0, LEVELS, out=scaled).astype("<i2")
-    return stored, Intensity(scale=float(scale), offset=float(offset))
+    def layout(self) -> ZarrLayout:
+        """Return what the manifest says about the container."""
+        return ZarrLayout()
+
+    def pieces(self, subject_id: str) -> tuple[str, ...]:
+        """Return the subject's group."""
+        return (group_path(subject_id),)
+
+    def encode(self, subject: StoredSubject) -> dict[str, bytes]:
+        """Return metadata and chunks of a subject by their paths."""
+        entry = subject.entry
+        content = {f"{group_path(entry.id)}/{path}": data for path, data in _metadata(entry).items()}
+        for kind, volumes in subject.volumes.items():
+            for phase, volume in volumes.items():
+                content[chunk_path(entry.id, phase, kind)] = encode_chunk(volume)
+        return dict(sorted(content.items()))
+
+    def shared(self, entries: Sequence[SubjectEntry]) -> dict[str, bytes]:  # noqa: ARG002 - others need them
+        """Return the root's metadata: a plain group; viewers open a subject's group."""
+        return {f"{FOLDER}/zarr.json": _dump(_node({}))}
+
+    def read(self, root: Path, entry: SubjectEntry, phase: Phase, kind: Kind) -> NDArray:
+        """Return one volume as stored; see `Store.read`."""
+        return read_stored(root, entry, phase, kind)
 
 
-def dequantise(stored: NDArray[np.int16], intensity: Intensity) -> NDArray[np.float32]:
-    """Return the float32 intensities of a stored volume."""
-    image = stored.astype(np.float32)
-    image *= np.float32(intensity.scale)
-    image += np.float32(intensity.offset)
-    return image
+def group_path(subject_id: str) -> str:
+    """Return the path of a subject's group inside the dataset."""
+    return f"{FOLDER}/{subject_id}"
 
 
 def encode_chunk(volume: NDArray) -> bytes:
@@ -98,7 +92,7 @@ def decode_chunk(raw: bytes, shape: tuple[int, int, int], kind: Kind, where: str
     encoded, stored_crc = raw[:-_CRC_BYTES], raw[-_CRC_BYTES:]
     if len(raw) < _OVERHEAD or google_crc32c.value(encoded).to_bytes(_CRC_BYTES, "little") != stored_crc:
         raise DamageError(f"{where}: changed since it was written (its CRC-32C does not match).")
-    volume = np.empty(shape, dtype=_DTYPES[kind])
+    volume = np.empty(shape, dtype=DTYPES[kind])
     *_, typesize, decoded, _block, length = _HEADER.unpack_from(encoded)
     if decoded != volume.nbytes or length != len(encoded) or typesize != volume.itemsize:
         raise DamageError(f"{where}: holds {decoded} bytes, not one volume of shape {shape} and type {volume.dtype}.")
@@ -111,7 +105,7 @@ def decode_chunk(raw: bytes, shape: tuple[int, int, int], kind: Kind, where: str
 
 def chunk_path(subject_id: str, phase: Phase, kind: Kind) -> str:
     """Return the path of a chunk inside the dataset."""
-    return f"{volume_path(subject_id)}/{_ARRAYS[kind]}/c/{list(Phase).index(phase)}/0/0/0"
+    return f"{group_path(subject_id)}/{_ARRAYS[kind]}/c/{list(Phase).index(phase)}/0/0/0"
 
 
 def read_stored(root: Path, entry: SubjectEntry, phase: Phase, kind: Kind) -> NDArray:
@@ -126,14 +120,8 @@ def read_stored(root: Path, entry: SubjectEntry, phase: Phase, kind: Kind) -> ND
     """
     entry.refuse_oversized()
     path = chunk_path(entry.id, phase, kind)
-    raw = read_bytes(root, path, entry.voxels * _DTYPES[kind].itemsize + _OVERHEAD)
+    raw = read_bytes(root, path, entry.voxels * DTYPES[kind].itemsize + _OVERHEAD)
     return decode_chunk(raw, entry.shape, kind, f"{root.name}/{path}")
-
-
-def read_volume(root: Path, entry: SubjectEntry, phase: Phase, kind: Kind) -> NDArray:
-    """Return one volume `(z, y, x)`: float32 intensities, or uint8 labels. Raises as `read_stored`."""
-    stored = read_stored(root, entry, phase, kind)
-    return dequantise(stored, entry.intensity) if kind == "image" else stored
 
 
 def _node(attributes: Mapping[str, object]) -> dict[str, object]:
@@ -141,7 +129,7 @@ def _node(attributes: Mapping[str, object]) -> dict[str, object]:
 
 
 def _array(shape: tuple[int, int, int], kind: Kind) -> dict[str, object]:
-    dtype = _DTYPES[kind]
+    dtype = DTYPES[kind]
     blosc = {"typesize": dtype.itemsize, "cname": "zstd", "clevel": 3, "shuffle": "bitshuffle", "blocksize": 0}
     return {
         "zarr_format": 3,
@@ -179,77 +167,32 @@ def _label_attributes() -> dict[str, object]:
     return {"version": "0.5", "colors": colours, "properties": properties, "source": {"image": "../../"}}
 
 
-def root_metadata() -> bytes:
-    """Return `volumes.zarr/zarr.json`: a plain group; viewers open a subject's group."""
-    return _dump(_node({}))
-
-
-def _metadata(
-    subject_id: str,
-    shape: tuple[int, int, int],
-    spacing_mm: tuple[float, float, float],
-    affine: NDArray[np.float64],
-    intensity: Intensity,
-) -> dict[str, bytes]:
+def _metadata(entry: SubjectEntry) -> dict[str, bytes]:
     """Return the `zarr.json` of every node of a subject, by path inside its group."""
     # OME-Zarr 0.5 cannot say an oblique affine, nor a scale of intensities: both stand under the project's own name.
     own = {
         "phases": [phase.value for phase in Phase],
-        "affine_ras": affine.tolist(),
-        "intensity": intensity.model_dump(),
+        "affine_ras": entry.affine_ras.tolist(),
+        "intensity": entry.intensity.model_dump(),
         "labels": LABEL_MAP,
     }
-    image = {"ome": {"version": "0.5", "multiscales": _multiscales(subject_id, spacing_mm)}, "synthgen": own}
+    image = {"ome": {"version": "0.5", "multiscales": _multiscales(entry.id, entry.spacing_mm)}, "synthgen": own}
     label = {
         "ome": {
             "version": "0.5",
-            "multiscales": _multiscales("tissue", spacing_mm),
+            "multiscales": _multiscales("tissue", entry.spacing_mm),
             "image-label": _label_attributes(),
         }
     }
     nodes = {
         "": _node(image),
-        "0/": _array(shape, "image"),
+        "0/": _array(entry.shape, "image"),
         "labels/": _node({"ome": {"version": "0.5", "labels": ["tissue"]}}),
         "labels/tissue/": _node(label),
-        "labels/tissue/0/": _array(shape, "label"),
+        "labels/tissue/0/": _array(entry.shape, "label"),
     }
     return {f"{folder}zarr.json": _dump(node) for folder, node in nodes.items()}
 
 
 def _dump(node: Mapping[str, object]) -> bytes:
     return (json.dumps(node, indent=2, allow_nan=False) + "\n").encode()
-
-
-def write_group(
-    folder: Path,
-    subject: SyntheticSubject,
-    stored: Mapping[Kind, Mapping[Phase, NDArray]],
-    affine: NDArray[np.float64],
-    intensity: Intensity,
-) -> tuple[FileEntry, ...]:
-    """Write a subject's group into the new folder `folder` and return its files, by their paths inside the dataset.
-
-    Parameters
-    ----------
-    subject
-        Gives id and grid.
-    stored
-        Quantised volumes `(z, y, x)`.
-    affine
-        4 x 4, to RAS+ millimetres.
-    """
-    grid = subject.labels[Phase.ED]
-    content = _metadata(subject.subject_id, grid.shape, grid.spacing_mm, affine, intensity)
-    prefix = volume_path(subject.subject_id) + "/"
-    for kind, volumes in stored.items():
-        for phase, volume in volumes.items():
-            content[chunk_path(subject.subject_id, phase, kind).removeprefix(prefix)] = encode_chunk(volume)
-    for path, data in content.items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_new(target, data)
-    return tuple(
-        FileEntry(path=prefix + path, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-        for path, data in sorted(content.items())
-    )

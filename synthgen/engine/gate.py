@@ -27,6 +27,10 @@ _WALL = (3.0, 35.0)  # mm
 _MASS_DIFFERENCE = 0.35  # of the mean; experts' contours of ACDC differ by up to 0.34 (99th percentile)
 _STROKE_DIFFERENCE = 0.5
 
+_RANGED = {"lv_ef_percent": "%", "rv_ef_percent": "%", "wall_ed_max_mm": "mm"}  # index -> unit
+_RANGE_SD = 2.5
+_RANGE_SUBJECTS = 10
+
 Gates = Mapping[str, Any]
 """What `calibrate` returns and a bundle stores; empty for no calibration: fixed limits, every class rule enforced."""
 
@@ -86,7 +90,8 @@ def calibrate(cohort: Sequence[Measurement]) -> dict[str, dict]:
 
     A criterion of topology allows what 99 % of the source subjects stay within, and at least one slice. A class
     criterion that fewer than 90 % of the source subjects of the class satisfy is recorded with its rate and not
-    enforced, except ARV's, which is the point of asking for that class.
+    enforced, except ARV's, which is the point of asking for that class. The range of a class is mean +- 2.5 SD of its
+    source subjects, for ejection fractions and wall thickness; a class of fewer than 10 has none.
 
     Raises
     ------
@@ -114,6 +119,7 @@ def calibrate(cohort: Sequence[Measurement]) -> dict[str, dict]:
             else _WALL[0],
         },
         "class_rule": {p.value: _rates([m for m in cohort if m.pathology is p]) for p in Pathology},
+        "class_range": {p.value: _ranges([m.indices for m in cohort if m.pathology is p]) for p in Pathology},
     }
 
 
@@ -123,12 +129,13 @@ def mass_ratio_of(gates: Gates) -> float:
 
 
 def check(measurement: Measurement, gates: Gates) -> list[Verdict]:
-    """Return the verdict of every gate: structure, topology, physiology, class rule."""
+    """Return the verdict of every gate: structure, topology, physiology, class rule, class range."""
     return [
         *_structure(measurement),
         *_topology(measurement, gates.get("topology", {})),
         *_physiology(measurement.indices, gates.get("physiology", {})),
         *_class_rule(measurement, gates.get("class_rule", {})),
+        *_class_range(measurement, gates.get("class_range", {})),
     ]
 
 
@@ -144,6 +151,16 @@ def _rates(members: Sequence[Measurement]) -> dict[str, dict]:
         rate = entry["satisfied"] / entry["judged"]
         entry["rate"] = round(rate, 4)
         entry["enforced"] = rate >= ENFORCED_RATE or members[0].pathology is Pathology.ARV
+    return out
+
+
+def _ranges(members: Sequence[Indices]) -> dict[str, list[float]]:
+    out = {}
+    for name in _RANGED:
+        values = np.array([value for m in members if math.isfinite(value := getattr(m, name))])
+        if values.size >= _RANGE_SUBJECTS:
+            reach = _RANGE_SD * values.std(ddof=1)
+            out[name] = [round(float(values.mean() - reach), 2), round(float(values.mean() + reach), 2)]
     return out
 
 
@@ -166,13 +183,13 @@ def _physiology(indices: Indices, limits: Mapping[str, Any]) -> list[Verdict]:
     stroke = float(limits.get("stroke_difference", _STROKE_DIFFERENCE))
     thinnest = float(limits.get("wall_thinnest_mm", _WALL[0]))
     return [
-        _within("LV ejection fraction", indices.lv_ef_percent, _LV_EF, "%"),
-        _within("LV end-diastolic volume", indices.lv_edv_ml, _LV_EDV, "mL"),
-        _within("RV end-systolic share of its volume", 1 - indices.rv_ef_percent / 100, (0.0, 1.0), ""),
-        _within("thinnest level of the wall", measured["wall_thinnest_mm"], (thinnest, _WALL[1]), "mm"),
-        _within("thickest level of the wall", indices.wall_ed_max_mm, _WALL, "mm"),
-        _within("mass ED against ES", measured["mass_difference"], (0.0, mass), ""),
-        _within("stroke volume LV against RV", measured["stroke_difference"], (0.0, stroke), ""),
+        _within("physiology: LV ejection fraction", indices.lv_ef_percent, _LV_EF, "%"),
+        _within("physiology: LV end-diastolic volume", indices.lv_edv_ml, _LV_EDV, "mL"),
+        _within("physiology: RV end-systolic share of its volume", 1 - indices.rv_ef_percent / 100, (0.0, 1.0), ""),
+        _within("physiology: thinnest level of the wall", measured["wall_thinnest_mm"], (thinnest, _WALL[1]), "mm"),
+        _within("physiology: thickest level of the wall", indices.wall_ed_max_mm, _WALL, "mm"),
+        _within("physiology: mass ED against ES", measured["mass_difference"], (0.0, mass), ""),
+        _within("physiology: stroke volume LV against RV", measured["stroke_difference"], (0.0, stroke), ""),
     ]
 
 
@@ -188,6 +205,14 @@ def _class_rule(measurement: Measurement, table: Mapping[str, Any]) -> list[Verd
         )
         for v in judge(measurement.pathology, measurement.indices, measurement.sex)
         if enforced[v.criterion.name] and v.judged
+    ]
+
+
+def _class_range(measurement: Measurement, table: Mapping[str, Any]) -> list[Verdict]:
+    gate = f"class range {measurement.pathology}"
+    return [
+        _within(f"{gate}: {name}", getattr(measurement.indices, name), limits, _RANGED[name])
+        for name, limits in table.get(measurement.pathology.value, {}).items()
     ]
 
 
@@ -212,6 +237,6 @@ def _relative(first: float, second: float) -> float:
     return abs(first - second) / mean if mean > 0 else 0.0
 
 
-def _within(name: str, value: float, limits: tuple[float, float], unit: str) -> Verdict:
+def _within(name: str, value: float, limits: Sequence[float], unit: str) -> Verdict:
     words = f"{limits[0]:g} to {limits[1]:g} {unit}".strip()
-    return Verdict(f"physiology: {name}", bool(limits[0] <= value <= limits[1]), float(value), words)
+    return Verdict(name, bool(limits[0] <= value <= limits[1]), float(value), words)

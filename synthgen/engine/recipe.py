@@ -78,7 +78,7 @@ class Recipe(BaseModel):
     max_attempts
         Draws per subject before the request counts as out of reach.
     format
-        Container of the voxels.
+        Container of the voxels. It changes how they are kept, not what they are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, populate_by_name=True)
@@ -90,7 +90,7 @@ class Recipe(BaseModel):
     renderer: Literal["spade"] = "spade"
     correlation: Correlation = "class"
     max_attempts: int = Field(default=100, ge=1, le=100_000)
-    format: Literal["zarr"] = "zarr"
+    format: Literal["zarr", "hdf5", "nifti"] = "zarr"
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

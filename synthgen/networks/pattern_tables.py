@@ -9,13 +9,16 @@ the number of torch threads: workers run one each.)
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from synthgen.errors import InputError
 from synthgen.networks.batching import parts, rows
 from synthgen.networks.label_patterns import LabelPatterns, find_patterns
-from synthgen.networks.spade import DenseField, Level, Modulate, PatternField, SpadeGenerator, at_size, pooled_noise
+from synthgen.networks.spade import DenseField, Level, PatternField, SpadeGenerator, at_size, pooled_noise
 
 DENSE_SHARE = 0.6
 """Distinct windows per pixel above which a level is evaluated densely: the table would cost as much as the pixels."""
@@ -60,12 +63,10 @@ class SpadeRenderer:
             If a shape does not fit or a label is not below the number of classes.
         """
         self._check(labels, style, noise)
-        generator, style = self.generator, style[None].to(torch.float32)
-        x = generator.begin(style).expand(len(labels), -1, -1, -1)
-        for level in generator.levels:
-            x = self._level(level, x, labels, style, noise)
-        images = [generator.finish(part)[:count, 0] for part, count in parts(x, _sub_batch(generator.image_size))]
-        return torch.cat(images)
+        style = style[None].to(torch.float32)
+        levels = [self._of_stack(level, labels, style, noise) for level in self.generator.pyramid]
+        start = self.generator.begin(style).expand(len(labels), -1, -1, -1)
+        return torch.cat(list(self._descend(levels, start, 0)))
 
     def _check(self, labels: Tensor, style: Tensor, noise: Tensor) -> None:
         generator = self.generator
@@ -81,8 +82,8 @@ class SpadeRenderer:
         if noise.shape != (len(labels), 1, size, size):
             raise InputError("noise", expected=f"shape ({len(labels)}, 1, {size}, {size})", got=str(tuple(noise.shape)))
 
-    def _level(self, level: Level, x: Tensor, labels: Tensor, style: Tensor, noise: Tensor) -> Tensor:
-        """Return the features of one level for the whole stack, in sub-batches."""
+    def _of_stack(self, level: Level, labels: Tensor, style: Tensor, noise: Tensor) -> _StackLevel:
+        """Return one level with all that is common to the slices of a stack worked out."""
         small = at_size(labels, level.size).contiguous()
         patterns = find_patterns(small, self.generator.classes) if self.tables else None
         if patterns is not None and patterns.share > DENSE_SHARE:
@@ -91,14 +92,44 @@ class SpadeRenderer:
             _FoldedModulation(m.shared, *m.folded(*(v[0] for v in level.film_of(style, i))), patterns)
             for i, m in enumerate(level.modulations)
         ]
-        gain, step = level.gain_of(style), _sub_batch(level.size)
         level_noise = pooled_noise(noise.to(torch.float32), level.size)
-        outputs = []
-        for start, (part, count) in zip(range(0, len(labels), step), parts(x, step), strict=True):
-            part_rows = rows(start, step, len(labels), labels.device)
-            entered = level.enter(part.contiguous(memory_format=torch.channels_last), gain, level_noise[part_rows])
-            outputs.append(level.block(entered, _modulate(layers, small, part_rows, self.generator.classes))[:count])
-        return torch.cat(outputs)
+        return _StackLevel(level, layers, small, level.gain_of(style), level_noise, self.generator.classes)
+
+    def _descend(self, levels: Sequence[_StackLevel], x: Tensor, first: int) -> Iterator[Tensor]:
+        """Yield the images of the slices from `first` whose features `x` are, a sub-batch at a time, in order.
+
+        Depth first: no level's features exist for the whole stack, so buffers stay small enough to be reused.
+        """
+        level, below = levels[0], levels[1:]
+        step = _sub_batch(level.level.size)
+        for offset, (part, count) in zip(range(0, len(x), step), parts(x, step), strict=True):
+            features = level.run(part, first + offset)
+            if below:
+                yield from self._descend(below, features[:count], first + offset)
+            else:
+                yield self.generator.finish(features)[:count, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class _StackLevel:
+    """One level of the generator for one stack: labels `(N, h, w)` and noise at its size, modulations folded."""
+
+    level: Level
+    layers: list[_FoldedModulation]
+    labels: Tensor
+    gain: Tensor
+    noise: Tensor
+    classes: int
+
+    def run(self, x: Tensor, first: int) -> Tensor:
+        """Return the features of the slices from `first` on; `x (B, C, h', w')` may run past the end of the stack."""
+        chosen = rows(first, len(x), len(self.labels), x.device)
+        entered = self.level.enter(x.contiguous(memory_format=torch.channels_last), self.gain, self.noise[chosen])
+
+        def modulate(index: int, y: Tensor) -> Tensor:
+            return self.layers[index].apply(y, self.labels, chosen, self.classes)
+
+        return self.level.block(entered, modulate)
 
 
 class _FoldedModulation:
@@ -124,10 +155,9 @@ class _FoldedModulation:
         return shift.addcmul_(x, scale)
 
 
-def _modulate(layers: list[_FoldedModulation], small: Tensor, chosen: Tensor, classes: int) -> Modulate:
-    return lambda index, x: layers[index].apply(x, small, chosen, classes)
-
-
 def _sub_batch(size: int) -> int:
-    """Return how many slices run together: few where the image is large, so that activations stay in the L2 cache."""
-    return 16 if size <= 16 else 8 if size <= 32 else 4 if size <= 64 else 2
+    """Return how many slices run together: few where the image is large, so that activations stay in the L2 cache.
+
+    Each divides the one before, so that only the last sub-batch of a stack is filled up.
+    """
+    return 8 if size <= 32 else 4 if size <= 64 else 2

@@ -3,7 +3,7 @@
 `tiny`
     Seconds on one core; for tests.
 `small`
-    The shipped bundle; fitted on two CPU cores in about an hour.
+    The shipped bundle; fitted on two CPU cores in about an hour and a half.
 `paper`
     The papers' sizes; for a GPU.
 

@@ -1,6 +1,7 @@
 """Write a dataset in child processes that are killed; started by test_writer.py, reports JSON on standard output.
 
-Arguments: folder, mode. `exhaustive` kills before every single file operation; `timed` kills at ten arbitrary moments.
+Arguments: folder, mode. `exhaustive` kills a build before every single file operation, `growth` and `conversion` an
+extension and a conversion; `timed` kills a build at ten arbitrary moments.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from synthgen.datasets.convert import convert
+from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.verify import verify
 from synthgen.datasets.writer import DatasetWriter
 
@@ -23,7 +26,7 @@ _spec = importlib.util.spec_from_file_location("phantoms", Path(__file__).with_n
 _phantoms = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_phantoms)
 
-EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.scandir", "os.truncate"}
+EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.scandir", "os.truncate", "os.link"}
 
 
 class Bomb:
@@ -58,6 +61,16 @@ def write(out: Path, subjects: list, rows: int, threads: int = 1) -> None:
         writer.finish(preview_rows=rows)
 
 
+def grow(out: Path, parent: Path, subjects: list) -> None:
+    """Write or resume a new version of `parent`."""
+    ids = [s.subject_id for s in subjects]
+    with DatasetWriter.open(out, plan={"seed": 7}, subject_ids=ids, parent=StoredDataset(parent)) as writer:
+        for subject in subjects:
+            if subject.subject_id not in writer.done:
+                writer.add(subject)
+        writer.finish(preview_rows=0)
+
+
 def child(work) -> int:
     """Run `work` in a fork and return its wait status."""
     pid = os.fork()
@@ -82,18 +95,43 @@ def contents(out: Path) -> dict[str, bytes]:
 
 
 def exhaustive(folder: Path) -> dict:
-    """Kill before each file operation in turn, then resume; every result must equal the uninterrupted one."""
+    """Kill a build everywhere."""
     subjects = [_phantoms.make_phantom(number, (1, 8, 8)) for number in range(2)]
-    write(folder / "whole", subjects, 0)
+    return everywhere(folder, lambda out: write(out, subjects, 0))
+
+
+def growth(folder: Path) -> dict:
+    """Kill an extension everywhere; the version it grows from must stay as it is."""
+    subjects = [_phantoms.make_phantom(number, (1, 8, 8)) for number in range(2)]
+    write(folder / "parent", subjects[:1], 0)
+    before = contents(folder / "parent")
+    found = everywhere(folder, lambda out: grow(out, folder / "parent", subjects))
+    return found if contents(folder / "parent") == before else {**found, "faults": ["the parent changed"]}
+
+
+def conversion(folder: Path) -> dict:
+    """Kill conversions to HDF5 and NIfTI everywhere."""
+    subjects = [_phantoms.make_phantom(number, (1, 8, 8)) for number in range(2)]
+    write(folder / "source", subjects, 1)
+    results = []
+    for container in ("hdf5", "nifti"):
+        (folder / container).mkdir()
+        results.append(everywhere(folder / container, lambda out, c=container: convert(folder / "source", out, c)))
+    return {"kills": sum(r["kills"] for r in results), "faults": [fault for r in results for fault in r["faults"]]}
+
+
+def everywhere(folder: Path, work) -> dict:
+    """Kill before each file operation in turn, then resume; every result must equal the uninterrupted one."""
+    work(folder / "whole")
     whole = contents(folder / "whole")
     faults, kills = [], 0
     for moment in range(10_000):
         out = folder / f"k{moment}" / "cohort"
         out.parent.mkdir()
-        status = child(lambda out=out, moment=moment: (Bomb(out.parent, moment), write(out, subjects, 0)))
+        status = child(lambda out=out, moment=moment: (Bomb(out.parent, moment), work(out)))
         kills += os.WIFSIGNALED(status)
         faults += state(out)
-        if not out.exists() and child(lambda out=out: write(out, subjects, 0)) != 0:
+        if not out.exists() and child(lambda out=out: work(out)) != 0:
             faults.append(f"moment {moment}: resume failed")
         if not out.exists() or contents(out) != whole:
             faults.append(f"moment {moment}: differs from the uninterrupted dataset")
@@ -127,5 +165,6 @@ def timed(folder: Path) -> dict:
 if __name__ == "__main__":
     # a killed process loses nothing that the kernel has; syncing the disk of a busy machine is most of the time here
     os.sync = os.fsync = lambda *_: None
-    result = {"exhaustive": exhaustive, "timed": timed}[sys.argv[2]](Path(sys.argv[1]))
+    modes = {work.__name__: work for work in (exhaustive, growth, conversion, timed)}
+    result = modes[sys.argv[2]](Path(sys.argv[1]))
     sys.stdout.write(json.dumps(result))

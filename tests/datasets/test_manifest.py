@@ -31,7 +31,7 @@ def test_a_manifest_says_what_is_there(published):
     assert manifest.labels.values == {tissue.name.lower(): tissue.value for tissue in Tissue}
     assert manifest.generator.version == __version__
     assert manifest.models == ({"bundle": "none"},)
-    assert {file.path for file in manifest.files} == {"preview.png", "volumes.zarr/zarr.json"}
+    assert {file.path for file in manifest.files} == {"README.md", "preview.png", "volumes.zarr/zarr.json"}
 
 
 def test_a_manifest_is_frozen(published):

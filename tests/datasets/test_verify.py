@@ -128,7 +128,7 @@ def test_a_manifest_that_lies_is_found(dataset):
 def test_deep_verification_decodes(dataset, monkeypatch):
     """With `deep`, voxels that are not those of the digests are found even if every file is as it was written."""
     monkeypatch.setattr(
-        "synthgen.datasets.verify.read_stored",
+        "synthgen.datasets.zarr_store.read_stored",
         lambda root, entry, phase, kind: np.zeros(entry.shape, np.uint8),
     )
     assert verify(dataset) == ()

@@ -11,15 +11,13 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synthgen.datasets.quantisation import LEVELS, dequantise, quantise
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import Intensity
 from synthgen.datasets.zarr_store import (
-    LEVELS,
     chunk_path,
     decode_chunk,
-    dequantise,
     encode_chunk,
-    quantise,
     read_stored,
 )
 from synthgen.errors import DamageError, InputError
@@ -33,7 +31,7 @@ from synthgen.labels import Phase, Tissue
 )
 @settings(max_examples=100, deadline=None)
 def test_quantisation_errs_by_half_a_step_at_most(low, span, seed):
-    """Reading back differs by at most half of one of 4095 steps, plus float32 rounding of the values themselves."""
+    """Reading back differs by at most half of one of 511 steps, plus float32 rounding of the values themselves."""
     rng = np.random.default_rng(seed)
     images = {phase: (low + span * rng.random((2, 3, 4))).astype(np.float32) for phase in Phase}
     stored, intensity = quantise(images)
@@ -109,7 +107,7 @@ def test_the_group_says_what_ome_zarr_asks_for(published):
 
 
 def test_a_stored_chunk_is_smaller_than_half(phantom):
-    """Bit shuffling is on: a noisy 12-bit image takes less than 80 % of its bytes, a label less than 10 %."""
+    """Bit shuffling is on: a noisy 9-bit image takes less than 80 % of its bytes, a label less than 10 %."""
     subject = phantom(0, (8, 96, 96))
     stored, _ = quantise({phase: volume.voxels for phase, volume in subject.images.items()})
     assert len(encode_chunk(stored[Phase.ED])) < 0.8 * stored[Phase.ED].nbytes

@@ -99,6 +99,19 @@ def test_criteria_that_the_source_cohort_misses_are_recorded_and_not_enforced():
     assert any("heavy" in name for name in failed(heart(), Pathology.HCM))
 
 
+def test_a_heart_outside_the_range_of_its_class_is_refused():
+    """Ten subjects of a class give a range of ejection fraction; nine give none."""
+    source = [examine(Pathology.NOR, heart((24 + k / 5, 9, 28)), BODY) for k in range(-5, 5)]
+    limits = calibrate(source)["class_range"]
+    low, high = limits["NOR"]["lv_ef_percent"]
+    found = np.array([m.indices.lv_ef_percent for m in source])
+    assert (low + high) / 2 == pytest.approx(found.mean(), abs=0.01)
+    assert (high - low) / 5 == pytest.approx(found.std(ddof=1), abs=0.01)
+    weak = heart(es=(22, 12, 24))
+    assert "class range NOR: lv_ef_percent" in failed(weak, gates={"class_range": limits})
+    assert not any("range" in name for name in failed(weak, gates=calibrate(source[:9])))
+
+
 def test_an_indexed_rule_is_not_judged_without_body_size():
     """Without height and weight, what is left of the rule is judged, and nothing is guessed."""
     assert failed(heart(), body=None) == set()

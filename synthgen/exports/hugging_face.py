@@ -1,0 +1,95 @@
+"""Hugging Face: a repository folder with its dataset card, ready to be uploaded.
+
+The card is that of the dataset under the front matter that the Hub reads. `datasets.load_dataset` gives the table of
+cases; its `image` and `label` columns are paths inside the repository.
+
+Reference: https://huggingface.co/docs/hub/datasets-cards
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from synthgen.datasets.card import CARD, dataset_card, title
+from synthgen.datasets.manifest import Manifest
+from synthgen.datasets.reader import StoredDataset
+from synthgen.exports.cases import Progress, separated, table_rows, write_cases, write_file
+from synthgen.exports.croissant import CASES
+from synthgen.exports.datalist import nifti_place
+from synthgen.exports.folder import new_folder
+
+_LICENCES: Mapping[str, str] = {
+    "apache-2.0": "apache-2.0",
+    "mit": "mit",
+    "cc0-1.0": "cc0-1.0",
+    "cc-by-4.0": "cc-by-4.0",
+    "cc-by-sa-4.0": "cc-by-sa-4.0",
+    "cc-by-nc-4.0": "cc-by-nc-4.0",
+    "cc-by-nc-sa-4.0": "cc-by-nc-sa-4.0",
+}
+"""Licences that the Hub knows by an identifier; any other is given by its name."""
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def export_hugging_face(dataset: Path | str, out: Path | str, *, progress: Progress | None = None) -> Path:
+    """Write `dataset` as NIfTI with a table of cases and a Hugging Face card into `out` and return it.
+
+    Parameters
+    ----------
+    dataset
+        Folder of a published dataset.
+    out
+        Folder to make; must not exist.
+    progress
+        Called after every subject.
+
+    Raises
+    ------
+    InputError
+        If there is no dataset, or `out` exists.
+    DamageError
+        If a volume of `dataset` is not what was written.
+    """
+    source = StoredDataset(dataset)
+    with new_folder(out) as folder:
+        rows = table_rows(write_cases(source, folder, nifti_place, progress))
+        write_file(folder, CASES, separated(rows))
+        write_file(folder, CARD, hub_card(source.manifest, len(rows)).encode())
+    return Path(out)
+
+
+def hub_card(manifest: Manifest, cases: int) -> str:
+    """Return the card of a dataset under its front matter.
+
+    Parameters
+    ----------
+    cases
+        Number of rows of the table of cases.
+    """
+    size = next((name for limit, name in _SIZES if cases < limit), "n>1M")
+    front: dict[str, object] = {
+        **_licence(manifest.legal.licence),
+        "pretty_name": title(manifest),
+        "task_categories": ["image-segmentation", "image-classification"],
+        "tags": ["synthetic", "medical", "cardiac-mri", "nifti"],
+        "size_categories": [size],
+        "configs": [{"config_name": "cases", "data_files": CASES}],
+    }
+    # any JSON value is YAML
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front.items()]
+    layout = (
+        f"`{CASES}` has a row per subject and phase with the paths of its image and label (`images/`, `labels/`: "
+        "NIfTI, grey values scaled in the header). `manifest.json` and `records/` stay with the dataset that this was "
+        "exported from."
+    )
+    return "\n".join(["---", *lines, "---", "", dataset_card(manifest), "## Files", "", layout, ""])
+
+
+def _licence(text: str) -> dict[str, str]:
+    known = _LICENCES.get("-".join(text.lower().split()))
+    if known:
+        return {"license": known}
+    return {"license": "other", "license_name": text} if text else {"license": "unknown"}

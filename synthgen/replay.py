@@ -1,0 +1,105 @@
+"""`replay`: a subject is made again from its record, and held against what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from synthgen.build import device_of, recipe_of
+from synthgen.datasets.comparison import Difference, difference
+from synthgen.datasets.reader import StoredDataset
+from synthgen.datasets.record import SubjectRecord
+from synthgen.datasets.staging import store_subject
+from synthgen.engine.generate import Generator
+from synthgen.engine.plan import SubjectSpec
+from synthgen.errors import DamageError
+from synthgen.networks.bundle import load_bundle
+from synthgen.simulate import hearts_of, synthetic
+from synthgen.subjects import SyntheticSubject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """One subject made again.
+
+    Attributes
+    ----------
+    same
+        Whether every stored bit of voxels, geometry and facts came out again.
+    difference
+        What did not.
+    """
+
+    subject_id: str
+    same: bool
+    difference: Difference
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the replay as JSON values."""
+        return {"subject_id": self.subject_id, "same": self.same, "difference": self.difference.as_dict()}
+
+
+def replay(
+    dataset: Path | str, subject_ids: Sequence[str] = (), *, bundle: str | None = None, device: str | None = None
+) -> Iterator[Replay]:
+    """Make subjects again, one after the other, from what their records say.
+
+    On the machine and with the versions that made them they come out the same; elsewhere labels may differ where a
+    float tie flips, and images in their last bits, most of which 9-bit storage hides.
+
+    Parameters
+    ----------
+    dataset
+        Folder of a published dataset that `build` or `hearts` made.
+    subject_ids
+        Which; all when empty.
+    bundle
+        Where the bundle of the dataset is now; where it was, when None.
+    device
+        As `build`.
+
+    Raises
+    ------
+    InputError
+        If an id is unknown, or nothing is known that could make the subjects.
+    DamageError
+        If a record or volume is not what was written.
+    """
+    source = StoredDataset(dataset)
+    entries = [source.manifest.subject(subject_id) for subject_id in subject_ids or source.ids]
+    make = _maker(source, bundle, device)
+    for entry in entries:
+        stored = source.stored(entry.id)
+        found = difference(stored, store_subject(make(source.record(entry.id)), entry.index))
+        yield Replay(subject_id=entry.id, same=not found.fields, difference=found)
+
+
+def _maker(
+    source: StoredDataset, bundle: str | None, device: str | None
+) -> Callable[[SubjectRecord], SyntheticSubject]:
+    """Return the function that makes a subject from its record."""
+    if "recipe" not in source.manifest.plan:
+        hearts = hearts_of(source.manifest.plan)
+
+        def simulated(record: SubjectRecord) -> SyntheticSubject:
+            return synthetic(hearts[record.index], hearts, record.index)
+
+        return simulated
+    recipe = recipe_of(source.manifest, bundle=bundle)
+    generator = Generator(load_bundle(recipe.bundle), device=device_of(device))
+
+    def generated(record: SubjectRecord) -> SyntheticSubject:
+        request = record.history.get("request")
+        if not isinstance(request, dict):
+            raise DamageError(f"{source.path.name}: the record of {record.id} has no request.")
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # as `build` does: more threads add in another order
+        try:
+            return generator.generate(SubjectSpec.from_dict(request))
+        finally:
+            torch.set_num_threads(threads)
+
+    return generated
