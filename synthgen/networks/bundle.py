@@ -25,8 +25,11 @@ from torch import Tensor, nn
 
 from synthgen.errors import InputError
 from synthgen.labels import Tissue
+from synthgen.networks.classifier import PathologyClassifier
 from synthgen.networks.discriminators import MultiScaleDiscriminator
+from synthgen.networks.heart_critic import HeartCritic
 from synthgen.networks.label_vae import LabelVAE
+from synthgen.networks.noise_injection import NoiseInjector
 from synthgen.networks.perceptual import TissueNet
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.networks.style_encoder import StyleEncoder
@@ -43,6 +46,9 @@ KINDS: dict[str, type[nn.Module]] = {
     "style_encoder": StyleEncoder,
     "tissue_net": TissueNet,
     "discriminator": MultiScaleDiscriminator,
+    "classifier": PathologyClassifier,
+    "noise_injector": NoiseInjector,
+    "heart_critic": HeartCritic,
 }
 """The networks a bundle can hold; nothing else can be built from one."""
 

@@ -28,11 +28,15 @@ from synthgen.networks.style_encoder import StyleEncoder
 from synthgen.seeding import Stage, numpy_stream, torch_stream
 from synthgen.training import losses
 from synthgen.training.data import TrainingSlices, batch_rows, companions
+from synthgen.training.pairs import LevelPairs
 from synthgen.training.presets import PerceptualSettings, SpadeSettings, VaeSettings
 
 Rows = NDArray[np.int64]
 
-_NETWORK_KEYS = {"vae": 0, "perceptual": 1, "generator": 2, "encoder": 3, "discriminator": 4}
+_NETWORK_KEYS = {
+    "vae": 0, "perceptual": 1, "generator": 2, "encoder": 3, "discriminator": 4,
+    "classifier": 16, "injector": 17, "heart_critic": 18,
+}  # fmt: skip
 """Which stream a network's initial weights come from; append, never renumber."""
 
 
@@ -45,10 +49,10 @@ class FeatureNetwork(Protocol):
         ...
 
 
-class _Objective:
+class KeyedObjective:
     """What all objectives share: the data on the device, keyed streams, the cosine schedule."""
 
-    def __init__(self, slices: TrainingSlices, settings: Any, seed: int, device: str) -> None:  # noqa: ANN401
+    def __init__(self, slices: TrainingSlices | LevelPairs, settings: Any, seed: int, device: str) -> None:  # noqa: ANN401
         self.slices, self.settings, self.seed, self.device = slices, settings, seed, device
         self.labels = torch.from_numpy(slices.labels).to(device)
         self.images = torch.from_numpy(slices.images).to(device)
@@ -87,11 +91,24 @@ class _Objective:
         for group in optimizer.param_groups:
             group["lr"] = rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * falling)))
 
+    def motion(self, count: int, step: int) -> Tensor:
+        """Return `(count, 2, 3)` affine matrices: the settings' rotation, zoom and shift, for `fn.affine_grid`."""
+        settings = self.settings
+        draw = numpy_stream(self.seed, step, stage=Stage.AUGMENTATION).uniform(-1, 1, (4, count))
+        angle = np.radians(settings.rotation_degrees) * draw[0]
+        scale = 1 + settings.zoom * draw[1]
+        shift = settings.shift_pixels * 2 / self.slices.image_size * draw[2:]
+        rows = [
+            [scale * np.cos(angle), -scale * np.sin(angle), shift[0]],
+            [scale * np.sin(angle), scale * np.cos(angle), shift[1]],
+        ]
+        return torch.from_numpy(np.array(rows).transpose(2, 0, 1).astype(np.float32)).to(self.device)
+
     def finish(self) -> None:
         """Nothing to do after the last step."""
 
 
-class VaeObjective(_Objective):
+class VaeObjective(KeyedObjective):
     """Trains `modules["vae"]`, a `LabelVAE`, on heart labels; other tissues count as background."""
 
     def __init__(self, slices: TrainingSlices, settings: VaeSettings, *, seed: int = 0, device: str = "cpu") -> None:
@@ -103,7 +120,7 @@ class VaeObjective(_Objective):
         """Make one step; return cross-entropy per slice, KL in nats and the share of pixels that are right."""
         settings, optimizer = self.settings, self.optimizers["vae"]
         self.set_rate(optimizer, settings.learning_rate, step)
-        one_hot = moved(heart_one_hot(self.batch(rows)[0], self.vae.channels), self._motion(len(rows), step))
+        one_hot = moved(heart_one_hot(self.batch(rows)[0], self.vae.channels), self.motion(len(rows), step))
         labels = one_hot.argmax(1)
         one_hot = fn.one_hot(labels, self.vae.channels).permute(0, 3, 1, 2).to(torch.float32)
         self.vae.train()
@@ -120,21 +137,8 @@ class VaeObjective(_Objective):
         right = (logits.detach().argmax(1) == labels)[heart].float().mean().nan_to_num()
         return {"cross_entropy": entropy.item(), "kl": kl.item(), "heart_accuracy": right.item()}
 
-    def _motion(self, count: int, step: int) -> Tensor:
-        """Return `(count, 2, 3)` affine matrices: small rotation, zoom and shift, for `fn.affine_grid`."""
-        settings = self.settings
-        draw = numpy_stream(self.seed, step, stage=Stage.AUGMENTATION).uniform(-1, 1, (4, count))
-        angle = np.radians(settings.rotation_degrees) * draw[0]
-        scale = 1 + settings.zoom * draw[1]
-        shift = settings.shift_pixels * 2 / self.slices.image_size * draw[2:]
-        rows = [
-            [scale * np.cos(angle), -scale * np.sin(angle), shift[0]],
-            [scale * np.sin(angle), scale * np.cos(angle), shift[1]],
-        ]
-        return torch.from_numpy(np.array(rows).transpose(2, 0, 1).astype(np.float32)).to(self.device)
 
-
-class PerceptualObjective(_Objective):
+class PerceptualObjective(KeyedObjective):
     """Trains `modules["perceptual"]`, a `TissueNet`, to segment the cohort's own labels."""
 
     def __init__(
@@ -158,7 +162,7 @@ class PerceptualObjective(_Objective):
         return {"cross_entropy": entropy.item(), "dice_loss": dice.item()}
 
 
-class SpadeObjective(_Objective):
+class SpadeObjective(KeyedObjective):
     """Trains generator, style encoder and discriminator; averages are `modules["generator_ema"]`, `["encoder_ema"]`.
 
     The style image of a slice is another slice of the same subject, so a style describes the scan and not the slice.
