@@ -30,6 +30,8 @@ from synthgen.factors.registration import (
 from synthgen.factors.swap import Travellers
 from synthgen.labels import HEART, Tissue
 
+Places = NDArray[np.integer] | NDArray[np.float64]
+
 _RAYS = 120
 _RAY_SMOOTHING = (0.7, 2.0)  # slices, rays of 3 degrees
 
@@ -178,7 +180,8 @@ def pushed(structure: Codes, obstacle: NDArray[np.bool_]) -> Codes:
     # A ray between two pixels of a far outline meets neither; it moves as its neighbours do.
     depth = ndimage.grey_closing(depth, size=(1, 5), mode="wrap")
     depth = ndimage.gaussian_filter(depth, _RAY_SMOOTHING, mode=("nearest", "wrap"))
-    rows, columns = np.indices(structure.shape[1:])
+    grid: NDArray[np.float64] = np.indices(structure.shape[1:], dtype=np.float64)
+    rows, columns = grid[0], grid[1]
     ray, radius = _polar(rows, columns, middle)
     source = np.maximum(radius - depth[:, ray], 0.0) / np.maximum(radius, 1e-6)
     at_y = np.rint(middle[0] + (rows - middle[0]) * source).astype(np.intp)
@@ -215,7 +218,7 @@ def _merged(kept: Codes, incoming: Codes, heart: HeartCodes, part: Travellers) -
     return np.where(heart.ranks(new) >= heart.ranks(old), new, old)
 
 
-def _polar(rows: NDArray, columns: NDArray, middle: list[float]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _polar(rows: Places, columns: Places, middle: list[float]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return the ray and the distance in pixels of pixels seen from `middle`."""
     y, x = rows - middle[0], columns - middle[1]
     ray = np.rint(np.arctan2(y, x) / (2 * np.pi) * _RAYS).astype(np.intp) % _RAYS

@@ -36,7 +36,7 @@ def centre(stacks: Codes, heart: HeartCodes) -> NDArray[np.float64]:
     if not left.any():
         raise InputError("registration", expected="a left ventricle in the stack", got="none")
     by_row, by_column = left.sum(axis=(0, 1, 3)), left.sum(axis=(0, 1, 2))
-    return np.array([np.average(np.arange(len(n)), weights=n) for n in (by_row, by_column)])
+    return np.array([float(n @ np.arange(len(n)) / n.sum()) for n in (by_row, by_column)])
 
 
 def shift_between(recipient: NDArray[np.float64], donor: NDArray[np.float64]) -> Shift:

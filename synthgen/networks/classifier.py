@@ -51,7 +51,7 @@ class PathologyClassifier(nn.Module):
             raise ValueError(f"seven widths are needed, not {len(widths)}")
         pairs = zip((len(Phase), *widths[:-1]), widths, strict=True)
         self.blocks = nn.ModuleList(_block(a, b) for a, b in pairs)
-        self.share = dropout / 100
+        self.hidden, self.share = hidden, dropout / 100
         self.dense = nn.ModuleList(
             nn.Linear(a, b) for a, b in ((widths[-1] * GRID**2, hidden), (hidden, hidden), (hidden, len(CLASSES)))
         )

@@ -2,9 +2,9 @@
 
 Thermos et al. 2021 (DAA-GAN), doi 10.1007/978-3-030-87199-4_15, section 2: four convolutions, localised Gaussian noise
 added to the activations of each, a Gumbel-softmax over channels at the end. Beyond the paper: J changes what it is
-given (its logits start from the mixed factors, so that an untrained J returns them), its noise may be smooth through a stack,
-chance in the Gumbel-softmax is confined to training and to where the arithmetic took place, and so is every change when
-a stack is refined.
+given (its logits start from the mixed factors, so that an untrained J returns them), its noise may be smooth through a
+stack, chance in the Gumbel-softmax is confined to training and to where the arithmetic took place, and so is every
+change when a stack is refined.
 """
 
 from __future__ import annotations

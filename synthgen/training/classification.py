@@ -61,5 +61,5 @@ class ClassifierObjective(KeyedObjective):
     def _kept(self, count: int, step: int) -> Tensor:
         """Return which hidden values dropout keeps in this step."""
         generator = torch_stream(self.seed, step, 1, Stage.TRAINING_NOISE)
-        chance = torch.rand((2, count, self.classifier.arguments["hidden"]), generator=generator)
+        chance = torch.rand((2, count, self.classifier.hidden), generator=generator)
         return (chance >= self.classifier.share).to(self.device, torch.float32)

@@ -55,12 +55,13 @@ def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
     return 1 - ((2 * overlap + 1) / (total + 1)).mean()
 
 
-def weighted_least_squares(scores: Tensor, weights: Tensor, target: float) -> Tensor:
+def weighted_least_squares(judged: tuple[Tensor, Tensor], target: float) -> Tensor:
     """Return the weighted mean squared distance of scores from `target` (LSGAN: Mao et al. 2017, arXiv 1611.04076).
 
-    `scores` and `weights` have one shape; if all weights are 0, so is the loss. Target 1 for real and 0 for made when
-    the critic learns, 1 for made when what makes it learns.
+    `judged` is scores and weights, of one shape; if all weights are 0, so is the loss. Target 1 for real and 0 for made
+    when the critic learns, 1 for made when what makes it learns.
     """
+    scores, weights = judged
     return (weights * (scores - target).square()).sum() / weights.sum().clamp(min=1e-6)
 
 

@@ -108,7 +108,7 @@ class MixingObjective(KeyedObjective):
         device: str = "cpu",
     ) -> None:
         super().__init__(slices, settings, seed, device)
-        self.model, self.classifier = model, classifier
+        self.pairs, self.model, self.classifier = slices, model, classifier
         self.heart_codes = HeartCodes.of_channels(model.names)
         for network in self._fixed():
             network.eval().requires_grad_(requires_grad=False).to(device)
@@ -144,7 +144,7 @@ class MixingObjective(KeyedObjective):
     @torch.no_grad()
     def mixed_batch(self, rows: Rows, step: int) -> MixedBatch:
         """Take recipients and their donors apart, and mix."""
-        donors = self.slices.partners(rows, numpy_stream(self.seed, step, stage=Stage.MIXTURE))
+        donors = self.pairs.partners(rows, numpy_stream(self.seed, step, stage=Stage.MIXTURE))
         images, donor_images = (self._slices(chosen) for chosen in (rows, donors))
         factors, donor_factors = (self.model.decompose(part) for part in (images, donor_images))
         own, other = (_paired(codes_of(part.cpu().numpy())) for part in (factors, donor_factors))
@@ -164,7 +164,7 @@ class MixingObjective(KeyedObjective):
             heart=self._widened(show(codes)),
             donor_heart=self._widened(show(other)),
             changing=self._widened(show(codes) | show(own)),
-            classes=torch.from_numpy(self.slices.classes[donors]).to(self.device),
+            classes=torch.from_numpy(self.pairs.classes[donors]).to(self.device),
         )
 
     def made(self, batch: MixedBatch, step: int) -> tuple[Tensor, Tensor]:
@@ -180,7 +180,7 @@ class MixingObjective(KeyedObjective):
     def critic_step(self, batch: MixedBatch, made: Tensor) -> dict[str, float]:
         """Update the critic: hearts as they were scanned against hearts as they were made (LD of equation 1)."""
         real, fake = self.critic(batch.donor_images, batch.donor_heart), self.critic(made, batch.heart)
-        loss = 0.5 * (losses.weighted_least_squares(*real, 1.0) + losses.weighted_least_squares(*fake, 0.0))
+        loss = 0.5 * (losses.weighted_least_squares(real, 1.0) + losses.weighted_least_squares(fake, 0.0))
         self.optimizers["heart_critic"].zero_grad(set_to_none=True)
         loss.backward()
         self.optimizers["heart_critic"].step()
@@ -192,7 +192,7 @@ class MixingObjective(KeyedObjective):
             judged = self.critic(made, batch.heart)
         guessed = self.classifier(made.unflatten(0, (-1, 2))[:, :, 0])
         return {
-            "adversarial": 0.5 * losses.weighted_least_squares(*judged, 1.0),
+            "adversarial": 0.5 * losses.weighted_least_squares(judged, 1.0),
             "pathology": fn.cross_entropy(guessed, batch.classes),
             "consistency": losses.outside(batch.mixed, soft, batch.weight),
             "background": losses.outside(batch.images, made, batch.changing),
@@ -200,14 +200,14 @@ class MixingObjective(KeyedObjective):
 
     def _mix(self, own: Codes, other: Codes, row: np.int64, donor: np.int64) -> Mixture:
         """Mix one level of both phases; the shift is that of the subjects' whole stacks."""
-        pairs, heart = self.slices, self.heart_codes
+        pairs, heart = self.pairs, self.heart_codes
         moving = travellers(CLASSES[pairs.classes[row]], CLASSES[pairs.classes[donor]])
         shift = shift_between(pairs.centres[row], pairs.centres[donor])
         return mix(own, shifted(lifted(other, moving, heart), shift)[0], moving, heart)
 
     def _smooth(self, count: int, step: int) -> NDArray[np.float32]:
         """Return noise `(count, H, W)` that is smooth in plane, as it is within a stack."""
-        size, spread = self.slices.image_size, self.settings.noise_pixels
+        size, spread = self.pairs.image_size, self.settings.noise_pixels
         stream = numpy_stream(self.seed, step, stage=Stage.TRAINING_NOISE)
         return smooth_noise((count, size, size), (1.0, 1.0, 1.0), stream, (0.0, spread, spread))
 
