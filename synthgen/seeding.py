@@ -26,6 +26,7 @@ class Stage(IntEnum):
     LATENT = 11
     STYLE = 12
     RENDER = 13
+    MIXTURE = 14
     WEIGHTS = 20
     BATCH = 21
     TRAINING_NOISE = 22

@@ -25,8 +25,11 @@ from torch import Tensor, nn
 
 from synthgen.errors import InputError
 from synthgen.labels import Tissue
+from synthgen.networks.classifier import PathologyClassifier
 from synthgen.networks.discriminators import MultiScaleDiscriminator
+from synthgen.networks.heart_critic import HeartCritic
 from synthgen.networks.label_vae import LabelVAE
+from synthgen.networks.noise_injection import NoiseInjector
 from synthgen.networks.perceptual import TissueNet
 from synthgen.networks.sdnet import SDNet
 from synthgen.networks.spade import SpadeGenerator
@@ -45,6 +48,9 @@ KINDS: dict[str, type[nn.Module]] = {
     "tissue_net": TissueNet,
     "discriminator": MultiScaleDiscriminator,
     "sdnet": SDNet,
+    "classifier": PathologyClassifier,
+    "noise_injector": NoiseInjector,
+    "heart_critic": HeartCritic,
 }
 """The networks a bundle can hold; nothing else can be built from one."""
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from synthgen.errors import InputError, SynthgenError
 from synthgen.training.data import TrainingSlices, batch_rows
+from synthgen.training.pairs import LevelPairs
 
 SNAPSHOT, STATISTICS = "snapshot.safetensors", "statistics.jsonl"
 
@@ -25,7 +26,7 @@ SNAPSHOT, STATISTICS = "snapshot.safetensors", "statistics.jsonl"
 class Objective(Protocol):
     """What the loop needs: networks, optimisers, and one step from the rows of a batch."""
 
-    slices: TrainingSlices
+    slices: TrainingSlices | LevelPairs
     settings: Any
     seed: int
     modules: dict[str, nn.Module]

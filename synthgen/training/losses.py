@@ -72,3 +72,22 @@ def least_squares(scores: Tensor, target: float) -> Tensor:
     Target 1 for real and 0 for made when the discriminator learns; 1 for made when what makes it learns.
     """
     return (scores - target).square().mean()
+
+
+def weighted_least_squares(judged: tuple[Tensor, Tensor], target: float) -> Tensor:
+    """Return the weighted mean squared distance of scores from `target` (LSGAN: Mao et al. 2017, arXiv 1611.04076).
+
+    `judged` is scores and weights, of one shape; if all weights are 0, so is the loss. Target 1 for real and 0 for made
+    when the critic learns, 1 for made when what makes it learns.
+    """
+    scores, weights = judged
+    return (weights * (scores - target).square()).sum() / weights.sum().clamp(min=1e-6)
+
+
+def outside(before: Tensor, after: Tensor, weight: Tensor) -> Tensor:
+    """Return the L1 distance of `before` and `after (B, C, H, W)` where `weight (B, 1, H, W)` is low.
+
+    Summed over channels, averaged over pixels: the consistency loss of Thermos et al. 2021
+    (doi 10.1007/978-3-030-87199-4_15) on factors with their Phi, the background loss on images with their M.
+    """
+    return ((1 - weight) * (before - after).abs()).sum(1).mean()

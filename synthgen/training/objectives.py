@@ -28,6 +28,7 @@ from synthgen.networks.style_encoder import StyleEncoder
 from synthgen.seeding import Stage, numpy_stream, torch_stream
 from synthgen.training import losses
 from synthgen.training.data import TrainingSlices, batch_rows, companions
+from synthgen.training.pairs import LevelPairs
 from synthgen.training.presets import PerceptualSettings, SpadeSettings, VaeSettings
 
 Rows = NDArray[np.int64]
@@ -35,6 +36,7 @@ Rows = NDArray[np.int64]
 _NETWORK_KEYS = {
     "vae": 0, "perceptual": 1, "generator": 2, "encoder": 3, "discriminator": 4,
     "sdnet": 5, "mask_discriminator": 6, "unet": 7, "area": 8,
+    "classifier": 16, "injector": 17, "heart_critic": 18,
 }  # fmt: skip
 """Which stream a network's initial weights come from; append, never renumber."""
 
@@ -51,7 +53,7 @@ class FeatureNetwork(Protocol):
 class KeyedObjective:
     """What all objectives share: the data on the device, keyed streams, the cosine schedule."""
 
-    def __init__(self, slices: TrainingSlices, settings: Any, seed: int, device: str) -> None:  # noqa: ANN401
+    def __init__(self, slices: TrainingSlices | LevelPairs, settings: Any, seed: int, device: str) -> None:  # noqa: ANN401
         self.slices, self.settings, self.seed, self.device = slices, settings, seed, device
         self.labels = torch.from_numpy(slices.labels).to(device)
         self.images = torch.from_numpy(slices.images).to(device)

@@ -156,6 +156,72 @@ class AreaSettings(SdnetSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassifierSettings:
+    """Pathology classifier F (DAA-GAN, doi 10.1007/978-3-030-87199-4_15, supplement: Adam 0.9, 0.999, rate 1e-4).
+
+    Attributes
+    ----------
+    network
+        Arguments of `PathologyClassifier`.
+    samples, batch_size
+        Levels, each with both phases.
+    decay
+        Weight of the squared weights.
+    rotation_degrees, shift_pixels, zoom
+        Half-widths of the random motion of a level.
+    intensity
+        Standard deviation of the random change of contrast (logarithm) and of brightness.
+    """
+
+    network: dict[str, Any] = field(default_factory=dict)
+    samples: int
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+    decay: float = 0.0
+    rotation_degrees: float = 15.0
+    shift_pixels: float = 4.0
+    zoom: float = 0.05
+    intensity: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixingSettings:
+    """Noise injection network J and its critic (DAA-GAN: weights 1, 1, 10, 10, Adam 0, 0.999, rate 1e-4).
+
+    Attributes
+    ----------
+    network, critic
+        Arguments of `NoiseInjector` (without the number of factors) and `HeartCritic`.
+    samples, batch_size
+        Levels, each with both phases, so twice as many slices.
+    adversarial, pathology, consistency, background
+        Loss weights.
+    temperature
+        Of the Gumbel-softmax.
+    blur_pixels
+        Standard deviation of the Gaussian that blurs the mask of what the arithmetic touched.
+    noise_pixels
+        Standard deviation of the Gaussian that makes the noise smooth in plane.
+    margin_pixels
+        How far the heart's mask reaches beyond the heart.
+    """
+
+    network: dict[str, Any] = field(default_factory=dict)
+    critic: dict[str, Any] = field(default_factory=dict)
+    samples: int
+    batch_size: int = 4
+    learning_rate: float = 1e-4
+    adversarial: float = 1.0
+    pathology: float = 1.0
+    consistency: float = 10.0
+    background: float = 10.0
+    temperature: float = 1.0
+    blur_pixels: float = 3.0
+    noise_pixels: float = 2.0
+    margin_pixels: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preset:
     """One row of the table."""
 
@@ -165,14 +231,17 @@ class Preset:
     perceptual: PerceptualSettings
     spade: SpadeSettings
     sdnet: SdnetSettings
+    classifier: ClassifierSettings
+    mixing: MixingSettings
 
     def scaled(self, factor: float) -> Preset:
         """Return the preset with every budget multiplied by `factor`, at least one batch each."""
 
-        def scale(settings: Any) -> Any:  # noqa: ANN401 - one of the four settings, returned as the same type
+        def scale(settings: Any) -> Any:  # noqa: ANN401 - one of the settings, returned as the same type
             return replace(settings, samples=max(settings.batch_size, round(settings.samples * factor)))
 
-        parts = {name: scale(getattr(self, name)) for name in ("vae", "perceptual", "spade", "sdnet")}
+        names = ("vae", "perceptual", "spade", "sdnet", "classifier", "mixing")
+        parts = {name: scale(getattr(self, name)) for name in names}
         return replace(self, **parts)
 
 
@@ -195,6 +264,14 @@ TINY = Preset(
         discriminator={"widths": [8, 8]},
         samples=40, learning_rate=2e-3, rotation_degrees=15.0,
     ),
+    classifier=ClassifierSettings(
+        network={"widths": [8] * 7, "hidden": 16, "dropout": 0},
+        samples=160, batch_size=8, learning_rate=3e-3, rotation_degrees=5.0, shift_pixels=1.0,
+    ),
+    mixing=MixingSettings(
+        network={"widths": [8, 8, 8]}, critic={"widths": [8, 8]},
+        samples=40, learning_rate=1e-3, blur_pixels=1.0, noise_pixels=1.0, margin_pixels=1,
+    ),
 )  # fmt: skip
 
 SMALL = Preset(
@@ -214,6 +291,16 @@ SMALL = Preset(
         shift_pixels=3.0,
         zoom=0.06,
     ),
+    # Half a million weights would not be more right on a few hundred subjects; 0.8 MB in half precision.
+    classifier=ClassifierSettings(
+        network={"widths": [16, 32, 48, 64, 64, 96, 96], "hidden": 96},
+        samples=24_000,
+        learning_rate=1e-3,
+        decay=1e-5,
+    ),
+    mixing=MixingSettings(
+        network={"widths": [64, 64, 64]}, critic={"widths": [16, 32, 64]}, samples=8_000, learning_rate=4e-4
+    ),
 )
 
 PAPER = Preset(
@@ -231,6 +318,8 @@ PAPER = Preset(
         samples=2_000_000, batch_size=32, tables_from=None,
     ),
     sdnet=SdnetSettings(samples=400_000),  # sizes of the paper are the defaults of `SDNet`
+    classifier=ClassifierSettings(samples=400_000),
+    mixing=MixingSettings(samples=400_000),
 )  # fmt: skip
 
 PRESETS = {preset.name: preset for preset in (TINY, SMALL, PAPER)}
