@@ -34,7 +34,7 @@ _TARGETS: Mapping[str, str] = {
 @click.option("--out", type=FOLDER, required=True, help="Folder to make; must not exist.")
 @json_option
 def export(dataset: Path, target: str, out: Path, as_json: bool) -> None:
-    r"""Write DATASET again as something else; DATASET itself is only read.
+    """Write DATASET again as something else; DATASET itself is only read.
 
     zarr, hdf5 and nifti are datasets of this program with the same content, to the last bit and back again. The others
     hold the same voxels as their tools expect them, without the history of a subject:
@@ -46,7 +46,7 @@ def export(dataset: Path, target: str, out: Path, as_json: bool) -> None:
     croissant    NIfTI with a table of cases and its Croissant description
     huggingface  NIfTI with a table of cases and a dataset card, ready to upload
     bids         derivative with T2w as stand-in: BIDS has no cardiac suffix yet
-    """
+    """  # noqa: D301 - click wants the character, not backslash and b
     module, function = _TARGETS[target].split(":")
     with Reporter("subjects", quiet=as_json) as reporter:
         made = getattr(import_module(module), function)(dataset, out, progress=reporter.progress)
