@@ -152,8 +152,8 @@ def test_what_is_out_of_reach_keeps_what_was_accepted(built, tmp_path, monkeypat
 
     monkeypatch.setattr("synthgen.engine.generate.check", spite)
     conditions = (Condition(pathology=Pathology.ARV, count=2), Condition(pathology=Pathology.DCM, count=2))
-    asked = recipe(conditions=conditions, max_attempts=9)
-    with pytest.raises(UnreachableError, match=r"class DCM .*spite \(9\)"):
+    asked = recipe(conditions=conditions, max_attempts=60)
+    with pytest.raises(UnreachableError, match=r"class DCM .*spite \(60\)"):
         build(asked, tmp_path / "cohort", workers=1)
     assert not (tmp_path / "cohort").exists()
     assert len(list((tmp_path / "cohort.partial" / "records").glob("*.json"))) == 2

@@ -130,11 +130,12 @@ def refuse_before(attempt):
 
 def test_a_refused_draw_is_drawn_again_and_logged(generator, specs, subjects, monkeypatch):
     """The next attempt is another heart, and the record keeps the reason."""
-    monkeypatch.setattr("synthgen.engine.generate.check", refuse_before(2))
-    subject = generator.generate(specs[0])
-    assert subject.record["attempt"] == 2
-    assert subject.record["rejected"] == [{"attempt": 0, "failed": ["luck"]}, {"attempt": 1, "failed": ["luck"]}]
     first = subjects[specs[0].subject_id]
+    accepted = first.record["attempt"] + 2
+    monkeypatch.setattr("synthgen.engine.generate.check", refuse_before(accepted))
+    subject = generator.generate(specs[0])
+    assert subject.record["attempt"] == accepted
+    assert subject.record["rejected"] == [{"attempt": n, "failed": ["luck"]} for n in range(accepted)]
     assert not np.array_equal(subject.labels[Phase.ED].voxels, first.labels[Phase.ED].voxels)
 
 
