@@ -13,32 +13,47 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from synthgen.cohorts.prepared import PreparedStore
 from synthgen.cohorts.preprocess import PreparedSubject
+from synthgen.engine.anatomies import ANATOMIES_FILE, Anatomy, AnatomyBank, heart_only
+from synthgen.engine.confidence import calibrate_confidence, confidence_in
 from synthgen.engine.donors import Donor, DonorBank, rotation_of
 from synthgen.engine.gate import Measurement, calibrate, examine
-from synthgen.engine.generate import DONORS_FILE, LABEL_VAE, LATENTS_FILE, SPADE
+from synthgen.engine.generate import CLASSIFIER, DONORS_FILE, INJECTOR, LABEL_VAE, LATENTS_FILE, SDNET, SPADE
 from synthgen.engine.styles import fit_styles
 from synthgen.errors import InputError
+from synthgen.factors.codes import HeartCodes, codes_of, imposed
 from synthgen.factors.latents import LatentBank, SubjectLatents, encode_subject
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
 from synthgen.networks.bundle import save_bundle
+from synthgen.networks.classifier import PathologyClassifier
 from synthgen.networks.label_vae import LabelCodec, LabelVAE
+from synthgen.networks.noise_injection import NoiseInjector
 from synthgen.networks.perceptual import TissueNet
+from synthgen.networks.sdnet import SDNet
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.networks.style_encoder import StyleEncoder
 from synthgen.processes import usable_processors
+from synthgen.seeding import Stage, numpy_stream
 from synthgen.subjects import SourceCohort
-from synthgen.training.data import TrainingSlices, collect
-from synthgen.training.loop import Progress, train
+from synthgen.training.classification import ClassifierObjective
+from synthgen.training.data import collect
+from synthgen.training.loop import Objective, Progress, train
+from synthgen.training.mixing import MixingObjective
 from synthgen.training.objectives import PerceptualObjective, SpadeObjective, VaeObjective
+from synthgen.training.pairs import collect_pairs
 from synthgen.training.presets import PRESETS, Preset
+from synthgen.training.sdnet import SdnetObjective
 from synthgen.training.stage import Stages
 from synthgen.volumes import Volume
 
 FIELD_OF_VIEW_MM = 192.0
 """Edge of the square that is learnt and written, in plane: 128 pixels of 1.5 mm."""
+
+_HELD_OUT = 5
+"""One subject in so many of each class calibrates F instead of training it."""
 
 STYLE_ENCODER = "style_encoder"
 """Name of the third network in a bundle: it turns a named reference image into a style."""
@@ -72,6 +87,20 @@ class _Networks:
     label_vae: LabelVAE
     spade: SpadeGenerator
     encoder: StyleEncoder
+    sdnet: SDNet
+    classifier: PathologyClassifier
+    injector: NoiseInjector
+
+    def as_dict(self) -> dict[str, nn.Module]:
+        """Return the networks by their names in a bundle."""
+        return {
+            LABEL_VAE: self.label_vae,
+            SPADE: self.spade,
+            STYLE_ENCODER: self.encoder,
+            SDNET: self.sdnet,
+            CLASSIFIER: self.classifier,
+            INJECTOR: self.injector,
+        }
 
 
 def fit(
@@ -82,12 +111,13 @@ def fit(
     budget: float = 1.0,
     seed: int = 0,
     device: str = "auto",
+    keep_anatomy: bool = False,
     report: Report | None = None,
 ) -> Path:
     """Fit a generator on `cohort`; the same call goes on with an unfinished one.
 
-    Stages: prepare, perceptual, renderer, label_vae, bundle. Work lies in `out` + `.work`, which can be deleted
-    afterwards; kept, it lets a fit with one changed setting reuse the stages before it.
+    Stages: prepare, perceptual, renderer, label_vae, sdnet, classifier, injector, bundle. Work lies in `out` + `.work`,
+    which can be deleted afterwards; kept, it lets a fit with one changed setting reuse the stages before it.
 
     Parameters
     ----------
@@ -99,6 +129,8 @@ def fit(
         Factor on every training budget of the preset.
     device
         `auto`, `cpu` or a CUDA device.
+    keep_anatomy
+        Keep label maps and factors of patients in the bundle, which mixing needs; those of virtual hearts always are.
 
     Returns
     -------
@@ -123,13 +155,13 @@ def fit(
     torch.set_num_threads(usable_processors())
     stages = Stages(out.with_name(f"{out.name}.work"), report.stage)
     subjects = _prepare(cohort, stages, settings, report)
-    slices = collect(subjects)
-    networks = _train(slices, stages, settings, report)
+    networks = _train(subjects, stages, settings, report)
+    keep = keep_anatomy or not cohort.of_patients
     stages.run(
         "bundle",
-        {"scheme": cohort.label_scheme},
-        lambda _: _write_bundle(out, cohort, subjects, networks, settings),
-        after=["prepare", "label_vae", "renderer"],
+        {"scheme": cohort.label_scheme, "anatomy": keep},
+        lambda _: _write_bundle(out, cohort, subjects, networks, settings, keep_anatomy=keep),
+        after=["prepare", "label_vae", "renderer", "sdnet", "classifier", "injector"],
     )
     return out
 
@@ -149,16 +181,17 @@ def _prepare(cohort: SourceCohort, stages: Stages, settings: _Settings, report: 
     return list(PreparedStore(folder, pixels=pixels, spacing_mm=spacing_mm))
 
 
-def _train(slices: TrainingSlices, stages: Stages, settings: _Settings, report: Report) -> _Networks:
+def _train(subjects: Sequence[PreparedSubject], stages: Stages, settings: _Settings, report: Report) -> _Networks:
     """Train the networks one after the other; finished ones load from their snapshots."""
     preset, seed, device = settings.preset, settings.seed, settings.device
+    slices, pairs = collect(subjects), collect_pairs(subjects)
     perceptual = PerceptualObjective(slices, preset.perceptual, seed=seed, device=device)
     # Slices without heart all look the same to the label VAE; they would only blunt the latent space.
     heart = np.isin(slices.labels, HEART).reshape(len(slices), -1)
     with_heart = slices.select(np.flatnonzero(heart.any(axis=1)))
     label_vae = VaeObjective(with_heart, preset.vae, seed=seed, device=device)
 
-    def run(name: str, objective: PerceptualObjective | VaeObjective | SpadeObjective, *after: str) -> None:
+    def run(name: str, objective: Objective, *after: str) -> None:
         def count(progress: Progress) -> None:
             report.count(name, progress.samples, progress.total)
 
@@ -175,11 +208,34 @@ def _train(slices: TrainingSlices, stages: Stages, settings: _Settings, report: 
     run("renderer", renderer, "perceptual")
     run("label_vae", label_vae)
     (generator, _), (encoder, _) = renderer.averaged
+
+    factors = SdnetObjective(slices, preset.sdnet, seed=seed, device=device)
+    run("sdnet", factors)
+    factors.name_channels()
+    known = pairs.select(~np.isin(pairs.subjects, _held_out(subjects, seed)))
+    classifier = ClassifierObjective(known, preset.classifier, seed=seed, device=device)
+    run("classifier", classifier)
+    judge, model = classifier.classifier, factors.sdnet
+    mixing = MixingObjective(pairs, preset.mixing, model=model, classifier=judge, seed=seed, device=device)
+    run("injector", mixing, "sdnet", "classifier")
     return _Networks(
         label_vae=label_vae.vae.to("cpu").eval(),
         spade=cast("SpadeGenerator", generator.to("cpu").eval()),
         encoder=cast("StyleEncoder", encoder.to("cpu").eval()),
+        sdnet=factors.sdnet.to("cpu").eval(),
+        classifier=classifier.classifier.to("cpu").eval(),
+        injector=mixing.injector.to("cpu").eval(),
     )
+
+
+def _held_out(subjects: Sequence[PreparedSubject], seed: int) -> NDArray[np.int64]:
+    """Return the numbers of the subjects that F is not trained on: a fifth of every class, none of one below 5."""
+    out: list[int] = []
+    for number, pathology in enumerate(Pathology):
+        own = np.array([i for i, s in enumerate(subjects) if s.pathology is pathology], np.int64)
+        order = numpy_stream(seed, number, 0, Stage.SPLIT).permutation(len(own))
+        out += own[order[: len(own) // _HELD_OUT]].tolist()
+    return np.array(sorted(out), np.int64)
 
 
 def _write_bundle(
@@ -188,12 +244,16 @@ def _write_bundle(
     subjects: Sequence[PreparedSubject],
     networks: _Networks,
     settings: _Settings,
+    *,
+    keep_anatomy: bool,
 ) -> None:
     """Describe the cohort in latent space, fit styles, calibrate gates, and write everything as one bundle."""
     names = {s.subject_id: _public_id(cohort, s.subject_id) for s in subjects}
     codec = LabelCodec(networks.label_vae)
     latents = [_encode(s, names[s.subject_id], codec) for s in subjects]
     donors = [_donor(s, names[s.subject_id], cohort) for s in subjects if s.pathology is Pathology.NOR]
+    held_out = [subjects[i] for i in _held_out(subjects, settings.seed)]
+    judged = [(s.pathology, confidence_in(networks.classifier, s.images, s.labels)) for s in held_out]
     fields = {
         "preset": settings.preset.name,
         "label_scheme": cohort.label_scheme,
@@ -206,8 +266,9 @@ def _write_bundle(
             "subjects": len(subjects),
             "classes": dict(Counter(s.pathology.value for s in subjects)),
         },
-        "gates": calibrate([_measure(s) for s in subjects]),
+        "gates": {**calibrate([_measure(s) for s in subjects]), "confidence": calibrate_confidence(judged)},
         "styles": fit_styles(_style_codes(subjects, networks.encoder)),
+        "modalities": fit_styles(_modalities(subjects, networks.sdnet)),
         "provenance": {
             "source": cohort.fingerprint(),
             "seed": settings.seed,
@@ -217,8 +278,31 @@ def _write_bundle(
         },
     }
     tensors = {LATENTS_FILE: LatentBank.of(latents).to_tensors(), DONORS_FILE: DonorBank.of(donors).to_tensors()}
-    named = {LABEL_VAE: networks.label_vae, SPADE: networks.spade, STYLE_ENCODER: networks.encoder}
-    save_bundle(out, fields, named, tensors)
+    if keep_anatomy:
+        anatomies = [_anatomy(s, names[s.subject_id], networks.sdnet) for s in subjects]
+        tensors[ANATOMIES_FILE] = AnatomyBank.of(anatomies).to_tensors()
+    save_bundle(out, fields, networks.as_dict(), tensors)
+
+
+def _anatomy(subject: PreparedSubject, name: str, net: SDNet) -> Anatomy:
+    """Return a subject's factors, the whole field of a normal one and the heart of any other."""
+    heart = HeartCodes.of_channels(net.names)
+    labels = np.stack([subject.labels[phase] for phase in Phase])
+    images = torch.from_numpy(np.concatenate([subject.images[phase] for phase in Phase]))
+    shown = codes_of(net.encode_images(images)[0].numpy()).reshape(labels.shape)
+    codes = imposed(shown, labels, heart)
+    if subject.pathology is not Pathology.NOR:
+        codes = heart_only(codes, heart.show(codes))
+    return Anatomy(subject_id=name, pathology=subject.pathology, codes=codes, spacing_mm=subject.spacing_mm)
+
+
+def _modalities(subjects: Sequence[PreparedSubject], net: SDNet) -> dict[Vendor, NDArray[np.float64]]:
+    """Return one modality vector per subject, the mean over its slices, `(subjects, n_z)` by vendor."""
+    out: dict[Vendor, list[NDArray[np.float64]]] = {}
+    for subject in subjects:
+        images = torch.from_numpy(np.concatenate([subject.images[phase] for phase in Phase]))
+        out.setdefault(subject.vendor, []).append(net.encode_images(images)[1].numpy().mean(axis=0, dtype=np.float64))
+    return {vendor: np.stack(codes) for vendor, codes in out.items()}
 
 
 def _encode(subject: PreparedSubject, name: str, codec: LabelCodec) -> SubjectLatents:

@@ -27,6 +27,7 @@ class Stage(IntEnum):
     STYLE = 12
     RENDER = 13
     MIXTURE = 14
+    DONOR = 15
     WEIGHTS = 20
     BATCH = 21
     TRAINING_NOISE = 22

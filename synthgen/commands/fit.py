@@ -22,10 +22,22 @@ _KINDS = ("hearts", "acdc", "mnms", "nifti")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the bundle; must not exist.")
 @click.option("--preset", default="small", show_default=True, help="Row of the table of network sizes and budgets.")
 @click.option("--budget", type=float, default=1.0, show_default=True, help="Factor on the length of every training.")
+@click.option(
+    "--keep-anatomy", is_flag=True, help="Keep label and factor maps of patients in the bundle, for --method mix."
+)
 @device_option
 @seed_option
 @json_option
-def fit(cohort: str, out: Path, preset: str, budget: float, device: str, seed: int, as_json: bool) -> None:
+def fit(
+    cohort: str,
+    out: Path,
+    preset: str,
+    budget: float,
+    keep_anatomy: bool,
+    device: str,
+    seed: int,
+    as_json: bool,
+) -> None:
     """Fit a generator on COHORT and write it as a bundle, from which `synthgen build --bundle` makes cohorts.
 
     COHORT is hearts:400 (that many virtual hearts), acdc:DIR, mnms:DIR or nifti:DIR. An interrupted fit goes on when
@@ -37,7 +49,16 @@ def fit(cohort: str, out: Path, preset: str, budget: float, device: str, seed: i
 
     with Reporter("samples", quiet=as_json) as reporter:
         report = Report(stage=reporter.announce, count=reporter.count)
-        folder = fit_bundle(source, out, preset=preset, budget=budget, seed=seed, device=device, report=report)
+        folder = fit_bundle(
+            source,
+            out,
+            preset=preset,
+            budget=budget,
+            seed=seed,
+            device=device,
+            keep_anatomy=keep_anatomy,
+            report=report,
+        )
     emit({"bundle": str(folder), "preset": preset, "cohort": cohort}, f"bundle in {folder}", as_json=as_json)
 
 

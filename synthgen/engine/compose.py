@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from synthgen.engine.donors import Donor
+from synthgen.factors.codes import HeartCodes, imposed, structures_of
+from synthgen.factors.latents import heart_range
 from synthgen.labels import HEART, Phase, Tissue
 
 FADE_MM = 30.0
@@ -45,6 +47,38 @@ def compose(hearts: NDArray[np.uint8], donor: Donor, *, with_body: bool) -> dict
         phase: _compose_stack(hearts[number], donor.labels[phase], part, donor.spacing_mm[1], with_body=with_body)
         for number, phase in enumerate(Phase)
     }
+
+
+def compose_factors(
+    hearts: NDArray[np.uint8], codes: NDArray[np.uint8], heart: HeartCodes, spacing_mm: float
+) -> dict[Phase, NDArray[np.uint8]]:
+    """Put the heart of both phases into a subject's factors, as `compose` puts it into label maps.
+
+    Parameters
+    ----------
+    hearts
+        `(2 phases, slices, H, W)`, codes 0 to 3.
+    codes
+        `(2 phases, z, H, W)`, channel numbers of the subject whose body it is.
+    heart
+        Which channels show its heart.
+
+    Returns
+    -------
+    codes
+        Per phase, on the grid of what `compose` returns for the same subject.
+    """
+    bodies = structures_of(codes, heart)
+    part, fade, out = heart_range(list(bodies)), FADE_MM / spacing_mm, {}
+    for number, phase in enumerate(Phase):
+        planes = list(codes[number, : part.start])
+        for new, source in zip(hearts[number], donor_slices(hearts[number], bodies[number], part), strict=True):
+            moved = codes[number, source]
+            if new.any() or bodies[number, source].any():
+                moved = moved[_warp(new > 0, bodies[number, source] > 0, fade)]
+            planes.append(imposed(moved, new, heart))
+        out[phase] = np.stack([*planes, *codes[number, part.stop :]])
+    return out
 
 
 def donor_slices(hearts: NDArray[np.uint8], body: NDArray[np.uint8], part: slice) -> NDArray[np.intp]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -11,12 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from synthgen.engine.packing import PackedStacks
 from synthgen.errors import InputError
-from synthgen.factors.latents import decode_json, encode_json, heart_range
+from synthgen.factors.latents import heart_range
 from synthgen.labels import Phase, Sex, Tissue, Vendor
 from synthgen.subjects import Body
-
-_LARGEST_STACK = 2 * 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,27 +47,19 @@ class Donor:
 
 
 class DonorBank:
-    """Donors by id; stacks stay deflated until asked for, so that a large bank costs little memory.
+    """Donors by id; stacks stay deflated until asked for, so that a large bank costs little memory."""
 
-    Parameters
-    ----------
-    headers
-        JSON-able description of each donor by id.
-    stacks
-        Deflated bytes of each donor's `(2, z, H, W)` stack by id.
-    """
-
-    def __init__(self, headers: Mapping[str, dict], stacks: Mapping[str, bytes]) -> None:
-        self._headers, self._stacks = dict(headers), dict(stacks)
+    def __init__(self, packed: PackedStacks) -> None:
+        self._packed = packed
 
     @property
     def ids(self) -> tuple[str, ...]:
         """Ids in the order of the source cohort."""
-        return tuple(self._headers)
+        return self._packed.ids
 
     def __len__(self) -> int:
         """Return the number of donors."""
-        return len(self._headers)
+        return len(self.ids)
 
     def __getitem__(self, subject_id: str) -> Donor:
         """Return one donor.
@@ -79,16 +69,7 @@ class DonorBank:
         InputError
             If there is no such donor or its stack does not have the announced size.
         """
-        if subject_id not in self._headers:
-            raise InputError("donors", expected="a donor of the bundle", got=repr(subject_id))
-        header = self._headers[subject_id]
-        shape = (2, *header["shape"])
-        size = int(np.prod(shape))
-        unpacker = zlib.decompressobj()
-        raw = unpacker.decompress(self._stacks[subject_id], min(size, _LARGEST_STACK) + 1)
-        if len(raw) != size:
-            raise InputError(f"donor {subject_id}", expected=f"a stack of {size} bytes", got="another size")
-        stack = np.frombuffer(raw, np.uint8).reshape(shape)
+        header, stack = self._packed.header(subject_id), self._packed.stack(subject_id)
         body = header["body"]
         return Donor(
             subject_id=subject_id,
@@ -101,7 +82,7 @@ class DonorBank:
 
     def slices(self, subject_id: str) -> int:
         """Return the number of slices of a donor's stack, without unpacking it."""
-        return int(self._headers[subject_id]["shape"][0])
+        return int(self._packed.header(subject_id)["shape"][0])
 
     @classmethod
     def of(cls, donors: Sequence[Donor]) -> Self:
@@ -112,31 +93,11 @@ class DonorBank:
         InputError
             If a label is not a code of `Tissue`.
         """
-        headers, stacks = {}, {}
-        for donor in donors:
-            stack = np.stack([donor.labels[phase] for phase in Phase])
-            if stack.dtype != np.uint8 or stack.max(initial=0) >= len(Tissue):
-                raise InputError(
-                    f"donor {donor.subject_id}", expected="uint8 labels 0 to 8", got=f"{stack.dtype} to {stack.max()}"
-                )
-            body = donor.body
-            headers[donor.subject_id] = {
-                "vendor": donor.vendor.value,
-                "shape": list(stack.shape[1:]),
-                "spacing_mm": [float(v) for v in donor.spacing_mm],
-                "rotation": np.asarray(donor.rotation, dtype=np.float64).round(9).tolist(),
-                "body": {"height_cm": body.height_cm, "weight_kg": body.weight_kg, "sex": body.sex} if body else None,
-            }
-            stacks[donor.subject_id] = zlib.compress(stack.tobytes(), 9)
-        return cls(headers, stacks)
+        return cls(PackedStacks.of((donor.subject_id, _header(donor), _stack(donor)) for donor in donors))
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
         """Return the bank as a flat dictionary for a safetensors file."""
-        stacks = {
-            f"stack.{subject_id}": torch.frombuffer(bytearray(stack), dtype=torch.uint8)
-            for subject_id, stack in self._stacks.items()
-        }
-        return {"donors": encode_json(list(self._headers.items())), **stacks}
+        return self._packed.to_tensors()
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Self:
@@ -147,12 +108,25 @@ class DonorBank:
         InputError
             If a donor's stack is missing.
         """
-        try:
-            headers = dict(decode_json(tensors["donors"]))
-            stacks = {subject_id: bytes(tensors[f"stack.{subject_id}"].numpy()) for subject_id in headers}
-        except KeyError as missing:
-            raise InputError("donors.safetensors", expected=f"a tensor {missing}", got="none") from missing
-        return cls(headers, stacks)
+        return cls(PackedStacks.from_tensors(tensors, "donors.safetensors"))
+
+
+def _header(donor: Donor) -> dict[str, object]:
+    body = donor.body
+    return {
+        "vendor": donor.vendor.value,
+        "spacing_mm": [float(v) for v in donor.spacing_mm],
+        "rotation": np.asarray(donor.rotation, dtype=np.float64).round(9).tolist(),
+        "body": {"height_cm": body.height_cm, "weight_kg": body.weight_kg, "sex": body.sex} if body else None,
+    }
+
+
+def _stack(donor: Donor) -> NDArray[np.uint8]:
+    stack = np.stack([donor.labels[phase] for phase in Phase])
+    if stack.dtype != np.uint8 or stack.max(initial=0) >= len(Tissue):
+        got = f"{stack.dtype} to {stack.max()}"
+        raise InputError(f"donor {donor.subject_id}", expected="uint8 labels 0 to 8", got=got)
+    return stack
 
 
 def rotation_of(affine: NDArray[np.float64]) -> NDArray[np.float64]:

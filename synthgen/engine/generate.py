@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -11,34 +13,64 @@ import torch
 from numpy.typing import NDArray
 
 from synthgen.diagnosis import matching
+from synthgen.engine.anatomies import ANATOMIES_FILE, AnatomyBank
 from synthgen.engine.anatomy import HeartStacks, draw_heart
-from synthgen.engine.compose import compose
+from synthgen.engine.compose import compose, compose_factors
+from synthgen.engine.confidence import confidence_in, verdict_of
 from synthgen.engine.donors import Donor, DonorBank
-from synthgen.engine.gate import Measurement, Verdict, check, examine, mass_ratio_of
-from synthgen.engine.plan import SubjectSpec
-from synthgen.engine.render import StackRenderer
+from synthgen.engine.gate import Gates, Measurement, Verdict, check, examine, mass_ratio_of
+from synthgen.engine.mixture import MixedHeart, Mixer
+from synthgen.engine.plan import SubjectSpec, require_factors
+from synthgen.engine.render import FactorRenderer, StackRenderer
 from synthgen.engine.styles import draw_style
 from synthgen.errors import InputError, SynthgenError
+from synthgen.factors.codes import HeartCodes
 from synthgen.factors.copula import CopulaSampler, Correlation
 from synthgen.factors.latents import LatentBank
 from synthgen.labels import Pathology, Phase, Tissue
 from synthgen.networks.batching import apply_in_parts
 from synthgen.networks.bundle import Bundle
+from synthgen.networks.classifier import PathologyClassifier
 from synthgen.networks.label_vae import SUB_BATCH, LabelCodec, LabelVAE
+from synthgen.networks.noise_injection import NoiseInjector
+from synthgen.networks.sdnet import SDNet
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.seeding import Stage, numpy_stream
 from synthgen.subjects import SyntheticSubject
 from synthgen.volumes import Volume, stack_affine
 
 LATENTS_FILE, DONORS_FILE = "latents.safetensors", "donors.safetensors"
-LABEL_VAE, SPADE = "label_vae", "spade"
-"""Names of the two networks in a bundle."""
+LABEL_VAE, SPADE, SDNET, CLASSIFIER, INJECTOR = "label_vae", "spade", "sdnet", "classifier", "injector"
+"""Names of networks in a bundle; the last three are there if it can mix."""
 
-Network = TypeVar("Network", LabelVAE, SpadeGenerator)
+Network = TypeVar("Network", LabelVAE, SpadeGenerator, SDNet, PathologyClassifier, NoiseInjector)
+
+
+Heart = HeartStacks | MixedHeart
 
 
 class UnreachableError(SynthgenError):
     """No draw of a subject passed the gates within the attempts allowed."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Factors:
+    """What a bundle has for the method mix and the renderer sdnet."""
+
+    heart: HeartCodes
+    bank: AnatomyBank
+    mixer: Mixer
+    classifier: PathologyClassifier
+    renderer: FactorRenderer
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Drawn:
+    """A heart in its body, rendered; stacks `(z, H, W)` per phase."""
+
+    labels: Mapping[Phase, NDArray[np.uint8]]
+    images: Mapping[Phase, NDArray[np.float32]]
+    style: NDArray[np.float32]
 
 
 class Generator:
@@ -47,9 +79,12 @@ class Generator:
     Parameters
     ----------
     bundle
-        With the networks `label_vae` and `spade`, latents, donors, styles and gates.
+        With the networks `label_vae` and `spade`, latents, donors, styles and gates; for mixtures also with `sdnet`,
+        `classifier`, `injector` and anatomies.
     device
         `cpu`, `cuda`, `cuda:1`, ...
+    refine, select
+        Whether J mends mixtures and F selects them; off for ablations only, since a record does not tell.
 
     Raises
     ------
@@ -57,8 +92,9 @@ class Generator:
         If the bundle's parts do not fit together.
     """
 
-    def __init__(self, bundle: Bundle, *, device: str = "cpu") -> None:
+    def __init__(self, bundle: Bundle, *, device: str = "cpu", refine: bool = True, select: bool = True) -> None:
         self.device, self.description = device, bundle.description
+        self._bundle, self._refine, self._select = bundle, refine, select
         self.bank = LatentBank.from_tensors(bundle.tensors(LATENTS_FILE))
         self.donors = DonorBank.from_tensors(bundle.tensors(DONORS_FILE))
         self._recipients = {recipient.subject_id: recipient for recipient in self.bank.recipients}
@@ -70,6 +106,8 @@ class Generator:
         self._codec = LabelCodec(_network(bundle, LABEL_VAE, LabelVAE).to(device))
         self._renderer = StackRenderer(_network(bundle, SPADE, SpadeGenerator), device)
         self._samplers: dict[tuple[Pathology, Correlation], CopulaSampler] = {}
+        self._guard = threading.Lock()
+        self._made: _Factors | None = None
 
     @torch.inference_mode()
     def generate(self, spec: SubjectSpec) -> SyntheticSubject:
@@ -88,7 +126,11 @@ class Generator:
             verdicts = check(measurement, self.description.gates)
             failed = [verdict.name for verdict in verdicts if not verdict.passed]
             if not failed:
-                return self._finish(spec, (attempt, heart, donor), (measurement, verdicts), rejected)
+                drawn = self._render(spec, (attempt, heart, donor))
+                verdicts += self._selection(spec, drawn)
+                failed = [verdict.name for verdict in verdicts if not verdict.passed]
+                if not failed:
+                    return self._finish(spec, (attempt, heart, donor), drawn, (measurement, verdicts), rejected)
             rejected.append(failed)
         counts = Counter(reason for reasons in rejected for reason in reasons)
         listed = "; ".join(f"{reason} ({count})" for reason, count in counts.most_common())
@@ -97,8 +139,10 @@ class Generator:
             f"{spec.severity:.2f} from recipient {spec.recipient}. Failed: {listed}."
         )
 
-    def draw(self, spec: SubjectSpec, attempt: int, donor: Donor) -> HeartStacks:
+    def draw(self, spec: SubjectSpec, attempt: int, donor: Donor) -> Heart:
         """Draw the heart of one attempt, ungated."""
+        if spec.method == "mix":
+            return self._factors.mixer.draw(spec, attempt)
         key = (spec.pathology, spec.correlation)
         sampler = self._samplers.get(key)
         if sampler is None:
@@ -107,6 +151,25 @@ class Generator:
         source = (sampler, self._recipients[spec.recipient])
         ratio = mass_ratio_of(self.description.gates)
         return draw_heart(spec, attempt, source, donor.spacing_mm[0], self._decode, mass_ratio=ratio)
+
+    @property
+    def _factors(self) -> _Factors:
+        """What mixing needs, loaded when first asked for."""
+        with self._guard:
+            if self._made is None:
+                require_factors(self._bundle)
+                net = _network(self._bundle, SDNET, SDNet)
+                heart = HeartCodes.of_channels(net.names)
+                bank = AnatomyBank.from_tensors(self._bundle.tensors(ANATOMIES_FILE))
+                injector = _network(self._bundle, INJECTOR, NoiseInjector) if self._refine else None
+                self._made = _Factors(
+                    heart=heart,
+                    bank=bank,
+                    mixer=Mixer(bank, heart, injector, device=self.device),
+                    classifier=_network(self._bundle, CLASSIFIER, PathologyClassifier).to(self.device),
+                    renderer=FactorRenderer(net, self.device),
+                )
+            return self._made
 
     def _decode(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         moved = torch.from_numpy(latents).to(self.device)
@@ -117,26 +180,45 @@ class Generator:
         volumes = {phase: Volume(hearts[i], donor.spacing_mm, affine) for i, phase in enumerate(Phase)}
         return examine(spec.pathology, volumes, donor.body)
 
+    def _render(self, spec: SubjectSpec, made: tuple[int, Heart, Donor]) -> _Drawn:
+        """Compose the heart into its body and render both phases."""
+        attempt, heart, donor = made
+        labels = compose(heart.labels, donor, with_body=self.description.label_scheme == "tissue")
+        stream = numpy_stream(spec.seed, spec.key, attempt, Stage.STYLE)
+        if spec.renderer == "spade":
+            style = draw_style(self.description.styles, spec.vendor, stream)
+            return _Drawn(labels=labels, images=self._renderer.render(labels, style, spec, attempt), style=style)
+        factors = self._factors
+        style = draw_style(self.description.modalities, spec.vendor, stream)
+        body = factors.bank[spec.recipient].codes
+        codes = compose_factors(heart.labels, body, factors.heart, donor.spacing_mm[1])
+        return _Drawn(labels=labels, images=factors.renderer.render(codes, style), style=style)
+
+    def _selection(self, spec: SubjectSpec, drawn: _Drawn) -> list[Verdict]:
+        """Return F's verdict on a mixture; none on what was not mixed."""
+        if spec.method != "mix" or not self._select:
+            return []
+        found = confidence_in(self._factors.classifier, drawn.images, drawn.labels, self.device)
+        gates: Gates = self.description.gates
+        return [verdict_of(found, spec.pathology, gates.get("confidence", {}))]
+
     def _finish(
         self,
         spec: SubjectSpec,
-        made: tuple[int, HeartStacks, Donor],
+        made: tuple[int, Heart, Donor],
+        drawn: _Drawn,
         judged: tuple[Measurement, list[Verdict]],
         rejected: list[list[str]],
     ) -> SyntheticSubject:
         attempt, heart, donor = made
         measurement, verdicts = judged
-        labels = compose(heart.labels, donor, with_body=self.description.label_scheme == "tissue")
-        style = draw_style(
-            self.description.styles, spec.vendor, numpy_stream(spec.seed, spec.key, attempt, Stage.STYLE)
-        )
-        images = self._renderer.render(labels, style, spec, attempt)
+        labels, images, style = drawn.labels, drawn.images, drawn.style
         affine = stack_affine(donor.spacing_mm, labels[Phase.ED].shape, donor.rotation)
         record: dict[str, object] = {
             "request": spec.as_dict(),
             "attempt": attempt,
             "rejected": [{"attempt": number, "failed": reasons} for number, reasons in enumerate(rejected)],
-            "anatomy": {"method": "latent", **heart.as_dict()},
+            "anatomy": {"method": spec.method, **heart.as_dict()},
             "background": f"label map of {donor.subject_id}" if labels[Phase.ED].max() > Tissue.RV else "none",
             "style": [round(float(value), 7) for value in style],
             "verdicts": [verdict.as_dict() for verdict in verdicts],

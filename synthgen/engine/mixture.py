@@ -1,27 +1,32 @@
-"""Mixed anatomy: a recipient's heart with the structures of a donor that carry a class, from label stacks alone.
+"""Mixed anatomy: a normal heart with the structures of a donor that carry a class.
 
-DAA-GAN (Thermos et al. 2021, doi 10.1007/978-3-030-87199-4_15) without its network J: the arithmetic on labels, the
-repair that every heart gets here, the gates. What J would smooth, the gates refuse.
+DAA-GAN (Thermos et al. 2021, doi 10.1007/978-3-030-87199-4_15): arithmetic on factors, then the network J, which mends
+what fits badly, with noise where the arithmetic took place. One shift, one donor and one noise for the whole stack and
+both phases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from synthgen.engine.donors import Donor
-from synthgen.engine.gate import Gates, Measurement, Verdict, check, examine
+from synthgen.engine.anatomies import Anatomy, AnatomyBank
+from synthgen.engine.plan import SubjectSpec
 from synthgen.engine.tidy import tidy
 from synthgen.errors import InputError
 from synthgen.factors.arithmetic import Mixture, mix_stacks
+from synthgen.factors.codes import HeartCodes, factors_of, structures_of
 from synthgen.factors.latents import heart_range
+from synthgen.factors.noise import BLUR_PIXELS, blurred, smooth_noise
 from synthgen.factors.swap import travellers
-from synthgen.labels import Pathology, Phase, Tissue
+from synthgen.networks.noise_injection import NoiseInjector
 from synthgen.seeding import Stage, numpy_stream
-from synthgen.volumes import Volume, stack_affine
+
+_MARGIN = 6
+"""Pixels that J sees beyond what it may change; more than its four 3 x 3 convolutions reach."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,14 +43,15 @@ class MixedHeart:
         Their names.
     mixture
         What the arithmetic did.
-    tidied_pixels
-        Pixels that the repair changed afterwards.
+    refined_pixels, tidied_pixels
+        Pixels of the heart's label map that J changed, and that the repair changed afterwards.
     """
 
     labels: NDArray[np.uint8]
     donor: str
     structures: tuple[str, ...]
     mixture: Mixture
+    refined_pixels: int
     tidied_pixels: int
 
     def as_dict(self) -> dict[str, object]:
@@ -55,87 +61,108 @@ class MixedHeart:
             "structures": list(self.structures),
             "slices": int(self.labels.shape[1]),
             **self.mixture.as_dict(),
+            "refined_pixels": self.refined_pixels,
             "tidied_pixels": self.tidied_pixels,
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Draw:
-    """An accepted mixture: which attempt, what was measured, and the reasons of the rejected ones in their order."""
-
-    heart: MixedHeart
-    attempt: int
-    measurement: Measurement
-    verdicts: list[Verdict]
-    rejected: list[list[str]]
-
-
-def mix_hearts(recipient: Donor, donor: Donor, pathologies: tuple[Pathology, Pathology]) -> MixedHeart:
-    """Put what carries the donor's class into the recipient's heart, ED and ES alike.
+class Mixer:
+    """Makes mixed hearts.
 
     Parameters
     ----------
-    recipient, donor
-        Their other tissues are not looked at; in-plane grids must agree.
-    pathologies
-        Classes of recipient and donor.
-
-    Raises
-    ------
-    InputError
-        If the swap table has no such pair, the in-plane spacings differ, or one has no left ventricle in a phase.
+    bank
+        Recipients and donors.
+    heart
+        Which channels of their factors show the heart.
+    injector
+        J; None leaves the arithmetic as it is (an ablation).
+    device
+        Where J runs.
     """
-    if not np.allclose(recipient.spacing_mm[1:], donor.spacing_mm[1:], rtol=1e-3):
-        expected = f"pixels of {recipient.spacing_mm[1:]} mm"
-        raise InputError(f"donor {donor.subject_id}", expected=expected, got=f"{donor.spacing_mm[1:]} mm")
-    moving = travellers(*pathologies)
-    mixture = mix_stacks(_heart(recipient), _heart(donor), moving)
-    phases, count = mixture.codes.shape[:2]
-    tidied, changed = tidy(mixture.codes.reshape(phases * count, *mixture.codes.shape[2:]))
-    stacks = tidied.reshape(mixture.codes.shape)
-    return MixedHeart(
-        labels=stacks[:, heart_range(list(stacks))],
-        donor=donor.subject_id,
-        structures=tuple(structure.name for structure in moving),
-        mixture=mixture,
-        tidied_pixels=changed,
-    )
+
+    def __init__(
+        self, bank: AnatomyBank, heart: HeartCodes, injector: NoiseInjector | None, *, device: str = "cpu"
+    ) -> None:
+        self.bank, self.heart, self.device = bank, heart, device
+        self.injector = injector.to(device) if injector else None
+
+    def draw(self, spec: SubjectSpec, attempt: int) -> MixedHeart:
+        """Mix the heart of one attempt of one subject.
+
+        Donors of the class come one after the other, in an order drawn for the subject; after the last the first comes
+        again, with other noise.
+
+        Raises
+        ------
+        InputError
+            If the bank has no such recipient, or no donor of the class but the recipient itself.
+        """
+        recipient = self.bank[spec.recipient]
+        donors = [name for name in self.bank.of_class(spec.pathology) if name != spec.recipient]
+        if not donors:
+            raise InputError(f"donors of class {spec.pathology}", expected="one beside the recipient", got="none")
+        order = numpy_stream(spec.seed, spec.key, 0, Stage.DONOR).permutation(len(donors))
+        donor = self.bank[donors[int(order[attempt % len(donors)])]]
+        return self.mix(recipient, donor, numpy_stream(spec.seed, spec.key, attempt, Stage.MIXTURE))
+
+    def mix(self, recipient: Anatomy, donor: Anatomy, stream: np.random.Generator) -> MixedHeart:
+        """Put what carries the donor's class into the recipient's heart, ED and ES alike.
+
+        Raises
+        ------
+        InputError
+            If the swap table has no such pair, in-plane spacings differ, or one has no left ventricle in a phase.
+        """
+        if not np.allclose(recipient.spacing_mm[1:], donor.spacing_mm[1:], rtol=1e-3):
+            expected = f"pixels of {recipient.spacing_mm[1:]} mm"
+            raise InputError(f"donor {donor.subject_id}", expected=expected, got=f"{donor.spacing_mm[1:]} mm")
+        moving = travellers(recipient.pathology, donor.pathology)
+        mixture = mix_stacks(recipient.codes, donor.codes, moving, self.heart)
+        mixed = structures_of(mixture.codes, self.heart)
+        refined = mixed
+        if self.injector:
+            codes = self._refined(self.injector, mixture, recipient.spacing_mm, stream)
+            refined = structures_of(codes, self.heart)
+        phases, count, *plane = refined.shape
+        tidied, changed = tidy(refined.reshape(phases * count, *plane))
+        stacks = tidied.reshape(refined.shape)
+        return MixedHeart(
+            labels=stacks[:, heart_range(list(stacks))],
+            donor=donor.subject_id,
+            structures=tuple(structure.name for structure in moving),
+            mixture=mixture,
+            refined_pixels=int((refined != mixed).sum()),
+            tidied_pixels=changed,
+        )
+
+    def _refined(
+        self,
+        injector: NoiseInjector,
+        mixture: Mixture,
+        spacing_mm: tuple[float, float, float],
+        stream: np.random.Generator,
+    ) -> NDArray[np.uint8]:
+        """Return the channel numbers that J makes of mixed ones, computed in the window around what was touched."""
+        codes = mixture.codes
+        phases, count, height, width = codes.shape
+        noise = smooth_noise((count, height, width), spacing_mm, stream)
+        weight = blurred(mixture.touched, BLUR_PIXELS)
+        window = _window(weight > 0)
+        part = torch.from_numpy(factors_of(codes[..., *window], injector.factors)).flatten(0, 1)
+        parts = (part, *(torch.from_numpy(a[..., *window]).flatten(0, 1) for a in (weight, np.stack([noise] * phases))))
+        made = injector.refine(*(p.contiguous().to(self.device) for p in parts)).cpu().numpy().argmax(axis=1)
+        out = codes.copy()
+        out[..., *window] = made.reshape(out[..., *window].shape)
+        return out
 
 
-def draw_mixture(
-    recipient: Donor,
-    donors: Sequence[Donor],
-    pathologies: tuple[Pathology, Pathology],
-    gates: Gates,
-    *,
-    seed: int,
-    key: int = 0,
-    max_attempts: int = 100,
-) -> Draw | None:
-    """Mix with one donor after the other, in a random order, until a heart passes every gate; None if none does.
-
-    The order is drawn from the stream of (seed, key): the result depends on these, not on other subjects. A donor is
-    tried once, since there is no other chance in a mixture.
-    """
-    order = numpy_stream(seed, key, 0, Stage.MIXTURE).permutation(len(donors))
-    rejected: list[list[str]] = []
-    for attempt, number in enumerate(order[:max_attempts]):
-        heart = mix_hearts(recipient, donors[int(number)], pathologies)
-        measurement = _examine(heart.labels, recipient, pathologies[1])
-        verdicts = check(measurement, gates)
-        failed = [verdict.name for verdict in verdicts if not verdict.passed]
-        if not failed:
-            return Draw(heart=heart, attempt=attempt, measurement=measurement, verdicts=verdicts, rejected=rejected)
-        rejected.append(failed)
-    return None
-
-
-def _heart(subject: Donor) -> NDArray[np.uint8]:
-    stacks = np.stack([subject.labels[phase] for phase in Phase])
-    return np.where(stacks <= Tissue.RV, stacks, np.uint8(Tissue.BACKGROUND))
-
-
-def _examine(labels: NDArray[np.uint8], recipient: Donor, pathology: Pathology) -> Measurement:
-    affine = stack_affine(recipient.spacing_mm, labels.shape[1:])
-    volumes = {phase: Volume(labels[i], recipient.spacing_mm, affine) for i, phase in enumerate(Phase)}
-    return examine(pathology, volumes, recipient.body)
+def _window(touched: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the rows and columns around everything touched, in slices of any stack; the whole field if nothing is."""
+    out = []
+    for axis in (-2, -1):
+        other = tuple(i for i in range(touched.ndim) if i != touched.ndim + axis)
+        found = np.flatnonzero(touched.any(axis=other))
+        first, last = (found[0], found[-1]) if found.size else (0, touched.shape[axis] - 1)
+        out.append(slice(max(int(first) - _MARGIN, 0), min(int(last) + _MARGIN + 1, touched.shape[axis])))
+    return out[0], out[1]

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from synthgen.engine.recipe import LARGEST_COUNT, Condition, Recipe
+from synthgen.engine.anatomies import ANATOMIES_FILE
+from synthgen.engine.recipe import LARGEST_COUNT, Condition, Method, Recipe, RendererName
 from synthgen.engine.styles import vendors_of
 from synthgen.errors import InputError
 from synthgen.factors.copula import Correlation
@@ -30,7 +31,9 @@ class SubjectSpec:
     recipient
         Id of the normal subject that pathology is added to and whose body surrounds the heart.
     severity
-        Drawn from the condition's range.
+        Drawn from the condition's range; a mixture makes no use of it.
+    method, renderer
+        How anatomy and images are made.
     """
 
     subject_id: str
@@ -42,6 +45,8 @@ class SubjectSpec:
     severity: float
     correlation: Correlation
     max_attempts: int
+    method: Method = "latent"
+    renderer: RendererName = "spade"
 
     def as_dict(self) -> dict[str, object]:
         """Return the spec as JSON values; a subject's record carries them as its `request`."""
@@ -75,7 +80,7 @@ def plan(recipe: Recipe, bundle: Bundle) -> tuple[SubjectSpec, ...]:
     Raises
     ------
     InputError
-        If the bundle lacks a class or a vendor that is asked for.
+        If the bundle lacks a class, a vendor, or what a method or renderer needs.
     """
     bank = LatentBank.from_tensors(bundle.tensors("latents.safetensors"))
     vendors = vendors_of(bundle.description.styles)
@@ -89,12 +94,25 @@ def plan(recipe: Recipe, bundle: Bundle) -> tuple[SubjectSpec, ...]:
             raise InputError(
                 f"vendor {condition.vendor}", expected=f"a style of the bundle ({', '.join(vendors)})", got="none"
             )
+    if recipe.renderer == "sdnet" or any(condition.method == "mix" for condition in recipe.conditions):
+        require_factors(bundle)
     ids = [recipient.subject_id for recipient in bank.recipients]
     return tuple(
         _spec(recipe, condition, place, (vendors, ids, _mark(recipe.conditions, number)))
         for number, condition in enumerate(recipe.conditions)
         for place in range(condition.count)
     )
+
+
+def require_factors(bundle: Bundle) -> None:
+    """Refuse a bundle that has no anatomies to mix; InputError says how to get one that has."""
+    if ANATOMIES_FILE not in bundle.description.files:
+        raise InputError(
+            f"bundle {bundle.name}",
+            expected="one with the factors of its subjects, for the method mix and the renderer sdnet",
+            got="one without",
+            hint="Fit it with --keep-anatomy; it then holds label maps of the subjects that it was fitted on",
+        )
 
 
 def _spec(
@@ -117,6 +135,8 @@ def _spec(
         severity=severity,
         correlation=recipe.correlation,
         max_attempts=recipe.max_attempts,
+        method=condition.method,
+        renderer=recipe.renderer,
     )
 
 

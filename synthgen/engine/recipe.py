@@ -17,6 +17,10 @@ _LARGEST_FILE = 1 << 20
 LARGEST_COUNT = 1 << 20
 """Subjects of one condition; with its 32-bit key it makes numbers that every JSON reader keeps exactly."""
 
+Method = Literal["latent", "mix"]
+RendererName = Literal["spade", "sdnet"]
+
+_SEVERITY = (0.8, 1.0)
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -32,9 +36,10 @@ class Condition(BaseModel):
     count
         Number of subjects.
     severity
-        Range to draw from, within [0, 1]: 0 is the normal recipient, 1 the sample of the class.
+        Range to draw from, within [0, 1]: 0 is the normal recipient, 1 the sample of the class. `latent` only.
     method
-        How anatomy is made.
+        How anatomy is made: `latent` draws a heart of the class and interpolates towards it, `mix` puts the structures
+        that carry the class from another subject into a normal heart.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,8 +47,8 @@ class Condition(BaseModel):
     pathology: Pathology
     vendor: Vendor | None = None
     count: int = Field(ge=1, le=LARGEST_COUNT)
-    severity: tuple[_Share, _Share] = (0.8, 1.0)
-    method: Literal["latent"] = "latent"
+    severity: tuple[_Share, _Share] = _SEVERITY
+    method: Method = "latent"
 
     @field_validator("severity")
     @classmethod
@@ -51,6 +56,12 @@ class Condition(BaseModel):
         if value[0] > value[1]:
             raise ValueError(f"severity {value[0]} to {value[1]} runs backwards")
         return value
+
+    @model_validator(mode="after")
+    def _mixtures_have_no_severity(self) -> Self:
+        if self.method == "mix" and self.severity != _SEVERITY:
+            raise ValueError("severity belongs to the method latent; a mixture has what its donor has")
+        return self
 
     @property
     def key(self) -> int:
@@ -72,7 +83,7 @@ class Recipe(BaseModel):
     bundle
         Name of a shipped bundle or path of a folder.
     renderer
-        How images are made from labels.
+        How images are made: `spade` from label maps, `sdnet` from factors.
     correlation
         How latent values of one subject hang together; see `factors.copula.Correlation`.
     max_attempts
@@ -87,7 +98,7 @@ class Recipe(BaseModel):
     conditions: tuple[Condition, ...] = Field(min_length=1)
     seed: int = Field(default=0, ge=0, lt=1 << 63)
     bundle: str = Field(default="default", min_length=1)
-    renderer: Literal["spade"] = "spade"
+    renderer: RendererName = "spade"
     correlation: Correlation = "class"
     max_attempts: int = Field(default=100, ge=1, le=100_000)
     format: Literal["zarr", "hdf5", "nifti"] = "zarr"

@@ -9,10 +9,34 @@ import torch
 from numpy.typing import NDArray
 
 from synthgen.engine.plan import SubjectSpec
+from synthgen.factors.codes import factors_of
 from synthgen.labels import Phase
 from synthgen.networks.pattern_tables import SpadeRenderer
+from synthgen.networks.sdnet import SDNet
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.seeding import Stage, torch_stream
+
+
+class FactorRenderer:
+    """Renders both phases of a subject with SDNet's decoder, which has no noise of its own.
+
+    Parameters
+    ----------
+    net
+        Trained; it is moved to `device`.
+    """
+
+    def __init__(self, net: SDNet, device: str) -> None:
+        self.net, self.device = net.to(device), device
+
+    def render(
+        self, codes: Mapping[Phase, NDArray[np.uint8]], modality: NDArray[np.float32]
+    ) -> dict[Phase, NDArray[np.float32]]:
+        """Return images `(z, H, W)` in (-1, 1) of channel numbers `(z, H, W)` per phase in one style `(n_z,)`."""
+        factors = torch.from_numpy(factors_of(np.concatenate([codes[phase] for phase in Phase]), self.net.factors))
+        style = torch.from_numpy(modality).to(self.device).expand(len(factors), -1)
+        images = self.net.decode_factors(factors.to(self.device), style).cpu().numpy()
+        return dict(zip(Phase, np.split(images, 2), strict=True))
 
 
 class StackRenderer:

@@ -47,13 +47,8 @@ def match_channels(factors: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Cha
     InputError
         If the shapes do not fit.
     """
-    if factors.ndim != 4 or labels.shape != (len(factors), *factors.shape[2:]) or not len(factors):
-        got = f"factors {factors.shape}, labels {labels.shape}"
-        raise InputError("factors", expected="(N, C, H, W) with labels (N, H, W)", got=got)
-    count, tissues = factors.shape[1], len(Tissue)
-    pairs = factors.argmax(axis=1).astype(np.int64) * tissues + labels
-    table = np.bincount(pairs.ravel(), minlength=count * tissues).reshape(count, tissues)
-    pixels = table.sum(axis=1)
+    table = _shared_pixels(factors, labels)
+    count, pixels = len(table), table.sum(axis=1)
     shares = table.max(axis=1) / np.maximum(pixels, 1)
     names = tuple(
         EMPTY if not pixels[c] else MIXED if shares[c] <= 0.5 else Tissue(int(table[c].argmax())).name.lower()
@@ -65,6 +60,31 @@ def match_channels(factors: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Cha
         both = table[own, structure].sum()
         dice[structure.name.lower()] = float(2 * both / max(table[own].sum() + table[:, structure].sum(), 1))
     return ChannelMatch(names=names, shares=tuple(float(share) for share in shares), dice=dice)
+
+
+def with_whole_heart(names: Sequence[str], factors: NDArray[np.uint8], labels: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Return names in which every structure of the heart has a channel, arguments as for `match_channels`.
+
+    A structure without one takes, of the channels that are not the heart's, the one that shows most of it. What is put
+    together from channels needs a place for every structure, however poorly a network tells it apart.
+    """
+    table, out = _shared_pixels(factors, labels), list(names)
+    heart = [structure.name.lower() for structure in HEART]
+    for structure, name in zip(HEART, heart, strict=True):
+        free = [channel for channel, own in enumerate(out) if own not in heart]
+        if name not in out and free:
+            out[max(free, key=lambda channel: (table[channel, structure], -channel))] = name
+    return tuple(out)
+
+
+def _shared_pixels(factors: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return `(C, tissues)`: how many pixels a channel shares with a tissue."""
+    if factors.ndim != 4 or labels.shape != (len(factors), *factors.shape[2:]) or not len(factors):
+        got = f"factors {factors.shape}, labels {labels.shape}"
+        raise InputError("factors", expected="(N, C, H, W) with labels (N, H, W)", got=got)
+    count, tissues = factors.shape[1], len(Tissue)
+    pairs = factors.argmax(axis=1).astype(np.int64) * tissues + labels
+    return np.bincount(pairs.ravel(), minlength=count * tissues).reshape(count, tissues)
 
 
 def channels_of(names: Sequence[str], structure: str) -> list[int]:

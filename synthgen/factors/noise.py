@@ -15,6 +15,9 @@ from scipy import ndimage
 REACH = 3.0
 """Standard deviations after which a kernel is cut off: beyond, the mask is exactly 0."""
 
+BLUR_PIXELS = 3.0
+"""Standard deviation of the Gaussian that blurs the mask of what the arithmetic touched."""
+
 Smoothing = tuple[float, float, float]
 """Standard deviations in millimetres along `(z, y, x)`."""
 

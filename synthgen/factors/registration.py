@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from synthgen.errors import InputError
-from synthgen.factors.codes import NOBODY, Codes, HeartCodes
+from synthgen.factors.codes import LABELS, NOBODY, Codes, HeartCodes
 from synthgen.labels import Tissue
 
 LEFT = (Tissue.LV, Tissue.MYO)
@@ -83,6 +83,19 @@ def places(count: int, recipient: Axis, donor: Axis) -> NDArray[np.float64]:
     span = recipient[1] - recipient[0]
     rate = (donor[1] - donor[0]) / span if span else 1.0
     return donor[0] + (np.arange(count, dtype=np.float64) - recipient[0]) * rate
+
+
+def paired_levels(hearts: Codes, heart: HeartCodes = LABELS) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the slices that show the left ventricle at ED, and those of equal level at ES, of `(2 phases, z, H, W)`.
+
+    Raises
+    ------
+    InputError
+        If a phase shows no left ventricle.
+    """
+    ed, es = (axis_of(stack, heart) for stack in hearts)
+    at_ed = np.arange(ed[0], ed[1] + 1)
+    return at_ed, np.rint(places(hearts.shape[1], ed, es)[at_ed]).astype(np.intp)
 
 
 def at_places(structures: Codes, at: NDArray[np.float64]) -> Codes:

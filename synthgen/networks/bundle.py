@@ -135,6 +135,9 @@ class BundleDescription(_Record):
     source: SourceEntry
     gates: dict[str, JsonValue] = Field(default_factory=dict, description="Calibration of the validity gates.")
     styles: dict[str, JsonValue] = Field(default_factory=dict, description="Style distribution per vendor.")
+    modalities: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Distribution of SDNet's modality vector per vendor."
+    )
     provenance: dict[str, JsonValue] = Field(
         default_factory=dict, description="Command, seed, versions, feature network, statistics."
     )

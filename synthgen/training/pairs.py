@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from synthgen.errors import InputError
 from synthgen.factors.codes import LABELS
-from synthgen.factors.registration import axis_of, centre, places
+from synthgen.factors.registration import centre, paired_levels
 from synthgen.factors.swap import donors_for
 from synthgen.labels import HEART, Phase, Tissue
 from synthgen.networks.classifier import CLASSES
@@ -127,9 +127,7 @@ def collect_pairs(prepared: Iterable[PreparedSubject]) -> LevelPairs:
     }
     for number, subject in enumerate(prepared):
         hearts = np.stack([_heart(subject.labels[phase]) for phase in Phase])
-        ed, es = (axis_of(stack, LABELS) for stack in hearts)
-        at_ed = np.arange(ed[0], ed[1] + 1)
-        at_es = np.rint(places(hearts.shape[1], ed, es)[at_ed]).astype(np.intp)
+        at_ed, at_es = paired_levels(hearts)
         chosen = {Phase.ED: at_ed, Phase.ES: at_es}
         parts["labels"].append(np.stack([subject.labels[p][chosen[p]] for p in Phase], axis=1).astype(np.uint8))
         parts["images"].append(np.stack([subject.images[p][chosen[p]] for p in Phase], axis=1).astype(np.float16))

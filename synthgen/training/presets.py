@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from synthgen.factors.noise import BLUR_PIXELS
+
 
 @dataclass(frozen=True, kw_only=True)
 class VaeSettings:
@@ -216,7 +218,7 @@ class MixingSettings:
     consistency: float = 10.0
     background: float = 10.0
     temperature: float = 1.0
-    blur_pixels: float = 3.0
+    blur_pixels: float = BLUR_PIXELS
     noise_pixels: float = 2.0
     margin_pixels: int = 4
 

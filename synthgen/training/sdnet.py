@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthgen.errors import InputError
-from synthgen.factors.channels import ChannelMatch, match_channels
+from synthgen.factors.channels import ChannelMatch, match_channels, with_whole_heart
 from synthgen.labels import HEART
 from synthgen.networks.mask_discriminator import MaskDiscriminator
 from synthgen.networks.sdnet import Decomposition, SDNet, sample, straight_through
@@ -180,13 +180,15 @@ class SdnetObjective(KeyedObjective):
     def name_channels(self) -> ChannelMatch:
         """Give the channels of the network their names, from labelled slices; return how well they fit.
 
-        Deterministic, so that a resumed or reloaded training names them alike.
+        In the network's names every structure of the heart has a channel. Deterministic, so that a resumed or reloaded
+        training names them alike.
         """
         pick = np.linspace(0, len(self.labelled) - 1, min(len(self.labelled), _NAMED_ON)).round().astype(np.int64)
         rows = self.labelled[pick]
         factors, _ = self.sdnet.encode_images(self.images[torch.from_numpy(rows).to(self.device)])
-        match = match_channels(factors.cpu().numpy(), self.slices.labels[rows])
-        self.sdnet.names = match.names
+        shown, labels = factors.cpu().numpy(), self.slices.labels[rows]
+        match = match_channels(shown, labels)
+        self.sdnet.names = with_whole_heart(match.names, shown, labels)
         return match
 
 

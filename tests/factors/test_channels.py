@@ -7,7 +7,7 @@ import pytest
 from heart_phantoms import heart_slices
 
 from synthgen.errors import InputError
-from synthgen.factors.channels import channels_of, exchange, mask_of, match_channels, merge
+from synthgen.factors.channels import channels_of, exchange, mask_of, match_channels, merge, with_whole_heart
 from synthgen.labels import Tissue
 from synthgen.seeding import numpy_stream
 
@@ -50,6 +50,17 @@ def test_one_structure_may_own_two_channels_and_a_channel_nothing() -> None:
     everything = np.ones((4, 1, 32, 32), np.uint8)
     even = np.tile(np.repeat(np.array([1, 2], np.uint8), 16), (4, 32, 1))
     assert match_channels(everything, even).names == ("mixed",)
+
+
+def test_a_structure_without_a_channel_is_given_the_one_that_shows_most_of_it() -> None:
+    """A cavity that hides in the channel of the lung takes it over; channels of the heart keep their names."""
+    parts = factors_of(np.arange(6))
+    parts[:, 3] |= parts[:, 2]
+    parts[:, 2] = 0
+    names = ("lv", "myo", "empty", "lung", "muscle", "empty")
+    assert with_whole_heart(names, parts, LABELS) == ("lv", "myo", "empty", "rv", "muscle", "empty")
+    whole = ("lv", "myo", "rv", "lung", "muscle", "empty")
+    assert with_whole_heart(whole, factors_of(np.arange(6)), LABELS) == whole
 
 
 def test_unnamed_channels_cannot_be_asked_for() -> None:

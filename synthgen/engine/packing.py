@@ -1,0 +1,91 @@
+"""`PackedStacks`: label-like stacks of many subjects in little memory, and in one safetensors file of a bundle."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from synthgen.errors import InputError
+from synthgen.factors.latents import decode_json, encode_json
+from synthgen.labels import Phase
+
+_LARGEST_STACK = 2 * 64 * 1024 * 1024
+
+
+class PackedStacks:
+    """Stacks `(2 phases, z, H, W)` uint8 by id, each with a header of JSON values; deflated until asked for.
+
+    Parameters
+    ----------
+    headers
+        By id; each has a `shape` `[z, H, W]`.
+    stacks
+        Deflated bytes by id.
+    """
+
+    def __init__(self, headers: Mapping[str, dict[str, Any]], stacks: Mapping[str, bytes]) -> None:
+        self._headers, self._stacks = dict(headers), dict(stacks)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids in the order of the source cohort."""
+        return tuple(self._headers)
+
+    def header(self, subject_id: str) -> dict[str, Any]:
+        """Return a subject's header; InputError if there is no such subject."""
+        if subject_id not in self._headers:
+            raise InputError("donors", expected="a donor of the bundle", got=repr(subject_id))
+        return self._headers[subject_id]
+
+    def stack(self, subject_id: str) -> NDArray[np.uint8]:
+        """Return a subject's stack `(2, z, H, W)`, read-only.
+
+        Raises
+        ------
+        InputError
+            If there is no such subject or its stack does not have the announced size.
+        """
+        shape = (len(Phase), *self.header(subject_id)["shape"])
+        size = int(np.prod(shape))
+        raw = zlib.decompressobj().decompress(self._stacks[subject_id], min(size, _LARGEST_STACK) + 1)
+        if len(raw) != size:
+            raise InputError(f"donor {subject_id}", expected=f"a stack of {size} bytes", got="another size")
+        return np.frombuffer(raw, np.uint8).reshape(shape)
+
+    @classmethod
+    def of(cls, subjects: Iterable[tuple[str, dict[str, Any], NDArray[np.uint8]]]) -> Self:
+        """Pack subjects given as id, header without `shape`, and stack."""
+        headers, stacks = {}, {}
+        for subject_id, header, stack in subjects:
+            headers[subject_id] = {**header, "shape": list(stack.shape[1:])}
+            stacks[subject_id] = zlib.compress(np.ascontiguousarray(stack).tobytes(), 9)
+        return cls(headers, stacks)
+
+    def to_tensors(self) -> dict[str, torch.Tensor]:
+        """Return everything as a flat dictionary for a safetensors file."""
+        stacks = {
+            f"stack.{subject_id}": torch.frombuffer(bytearray(stack), dtype=torch.uint8)
+            for subject_id, stack in self._stacks.items()
+        }
+        return {"donors": encode_json(list(self._headers.items())), **stacks}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor], file: str) -> Self:
+        """Read what `to_tensors` wrote into `file`.
+
+        Raises
+        ------
+        InputError
+            If a subject's stack is missing.
+        """
+        try:
+            headers = dict(decode_json(tensors["donors"]))
+            stacks = {subject_id: bytes(tensors[f"stack.{subject_id}"].numpy()) for subject_id in headers}
+        except KeyError as missing:
+            raise InputError(file, expected=f"a tensor {missing}", got="none") from missing
+        return cls(headers, stacks)
