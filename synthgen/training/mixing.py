@@ -7,46 +7,30 @@ loss is taken on a detached image and trains nothing; here its gradient passes t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as fn
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from synthgen.factors.arithmetic import Mixture, lifted, mix
-from synthgen.factors.codes import Codes, HeartCodes, codes_of, factors_of
+from synthgen.factors.codes import Codes, HeartCodes, codes_of, factors_of, imposed
 from synthgen.factors.noise import blurred, smooth_noise
 from synthgen.factors.registration import shift_between, shifted
 from synthgen.factors.swap import travellers
 from synthgen.networks.classifier import CLASSES, PathologyClassifier
 from synthgen.networks.heart_critic import HeartCritic
 from synthgen.networks.noise_injection import NoiseInjector, gumbel, gumbel_softmax
+from synthgen.networks.sdnet import SDNet
 from synthgen.seeding import Stage, numpy_stream, torch_stream
 from synthgen.training import losses
 from synthgen.training.objectives import KeyedObjective, Rows, frozen
 from synthgen.training.pairs import LevelPairs
 from synthgen.training.presets import MixingSettings
-
-
-@runtime_checkable
-class FactorModel(Protocol):
-    """What J needs of SDNet: images to binary factors with named channels, a modality vector, and back."""
-
-    factors: int
-    names: Sequence[str]
-    decoder: nn.Module
-
-    def decompose(self, images: Tensor) -> Tensor:
-        """Return factors `(B, C, H, W)`, one active channel per pixel, of images `(B, 1, H, W)`."""
-        ...
-
-    def encode_modality(self, images: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance `(B, n_z)`."""
-        ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -102,7 +86,7 @@ class MixingObjective(KeyedObjective):
         slices: LevelPairs,
         settings: MixingSettings,
         *,
-        model: FactorModel,
+        model: SDNet,
         classifier: PathologyClassifier,
         seed: int = 0,
         device: str = "cpu",
@@ -110,7 +94,7 @@ class MixingObjective(KeyedObjective):
         super().__init__(slices, settings, seed, device)
         self.pairs, self.model, self.classifier = slices, model, classifier
         self.heart_codes = HeartCodes.of_channels(model.names)
-        for network in self._fixed():
+        for network in (model, classifier):
             network.eval().requires_grad_(requires_grad=False).to(device)
         self.injector = self.network("injector", NoiseInjector(factors=model.factors, **settings.network))
         self.critic = self.network("heart_critic", HeartCritic(**settings.critic))
@@ -121,7 +105,7 @@ class MixingObjective(KeyedObjective):
     def identity(self) -> Mapping[str, Any]:
         """What a snapshot must agree with; also the weights of the frozen networks."""
         digest = hashlib.sha256()
-        for network in self._fixed():
+        for network in (self.model, self.classifier):
             for key, value in sorted(network.state_dict().items()):
                 digest.update(key.encode() + np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
         return {**super().identity, "frozen": digest.hexdigest()}
@@ -147,7 +131,7 @@ class MixingObjective(KeyedObjective):
         donors = self.pairs.partners(rows, numpy_stream(self.seed, step, stage=Stage.MIXTURE))
         images, donor_images = (self._slices(chosen) for chosen in (rows, donors))
         factors, donor_factors = (self.model.decompose(part) for part in (images, donor_images))
-        own, other = (_paired(codes_of(part.cpu().numpy())) for part in (factors, donor_factors))
+        own, other = (self._codes(*pair) for pair in ((factors, rows), (donor_factors, donors)))
         made = [self._mix(own[i], other[i], rows[i], donors[i]) for i in range(len(rows))]
         codes, touched = np.stack([m.codes for m in made]), np.stack([m.touched for m in made])
         show = self.heart_codes.show
@@ -205,6 +189,11 @@ class MixingObjective(KeyedObjective):
         shift = shift_between(pairs.centres[row], pairs.centres[donor])
         return mix(own, shifted(lifted(other, moving, heart), shift)[0], moving, heart)
 
+    def _codes(self, factors: Tensor, rows: Rows) -> Codes:
+        """Return the channel numbers `(B, 2, H, W)` of levels, their hearts as labelled."""
+        shown = codes_of(factors.cpu().numpy())
+        return imposed(_paired(shown), self.pairs.labels[rows], self.heart_codes)
+
     def _smooth(self, count: int, step: int) -> NDArray[np.float32]:
         """Return noise `(count, H, W)` that is smooth in plane, as it is within a stack."""
         size, spread = self.pairs.image_size, self.settings.noise_pixels
@@ -222,10 +211,6 @@ class MixingObjective(KeyedObjective):
     def _widened(self, mask: NDArray[np.bool_]) -> Tensor:
         margin = self.settings.margin_pixels
         return fn.max_pool2d(self._planes(mask), 2 * margin + 1, stride=1, padding=margin)
-
-    def _fixed(self) -> list[nn.Module]:
-        model: object = self.model  # a protocol does not say that it is a module
-        return [network for network in (model, self.classifier) if isinstance(network, nn.Module)]
 
 
 def _paired(codes: Codes) -> Codes:
