@@ -8,6 +8,7 @@ from torch import Tensor
 
 from synthgen.labels import HEART
 from synthgen.networks.label_vae import heart_one_hot
+from synthgen.networks.sdnet import largest
 from synthgen.networks.unet import UNet
 from synthgen.training import losses
 from synthgen.training.data import TrainingSlices
@@ -43,8 +44,7 @@ def moved_pairs(labels: Tensor, images: Tensor, matrices: Tensor) -> tuple[Tenso
 
     `labels (B, H, W)`. Beyond its edge an image goes on as it ends: black corners would be something to learn.
     """
-    one_hot = moved(heart_one_hot(labels), matrices)
-    masks = fn.one_hot(one_hot.argmax(1), one_hot.shape[1]).permute(0, 3, 1, 2)[:, 1:].to(torch.float32)
+    masks = largest(moved(heart_one_hot(labels), matrices))[:, 1:].to(torch.float32)
     grid = fn.affine_grid(matrices, list(images.shape), align_corners=False)
     shown = fn.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return shown.contiguous(memory_format=torch.channels_last), masks
