@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from synthgen.cohorts.prepared import PreparedStore
-from synthgen.cohorts.preprocess import PreparedSubject
+from synthgen.cohorts.preprocess import FIELD_OF_VIEW_MM, PreparedSubject
 from synthgen.engine.donors import Donor, DonorBank, rotation_of
 from synthgen.engine.gate import Measurement, calibrate, examine
 from synthgen.engine.generate import DONORS_FILE, LABEL_VAE, LATENTS_FILE, SPADE
@@ -36,9 +36,6 @@ from synthgen.training.objectives import PerceptualObjective, SpadeObjective, Va
 from synthgen.training.presets import PRESETS, Preset
 from synthgen.training.stage import Stages
 from synthgen.volumes import Volume
-
-FIELD_OF_VIEW_MM = 192.0
-"""Edge of the square that is learnt and written, in plane: 128 pixels of 1.5 mm."""
 
 STYLE_ENCODER = "style_encoder"
 """Name of the third network in a bundle: it turns a named reference image into a style."""

@@ -141,6 +141,22 @@ class SdnetSettings:
     shift_pixels: float = 0.0
     zoom: float = 0.0
 
+    def supervised(self) -> SegmentationSettings:
+        """Return the settings of the U-Net that this SDNet is fairly compared with.
+
+        It is SDNet's anatomy encoder with another last layer, makes as many steps, and sees in each as many labelled
+        images, moved alike, at the same rate.
+        """
+        return SegmentationSettings(
+            network={name: value for name, value in self.network.items() if name == "widths"},
+            samples=-(-self.samples // self.batch_size) * self.labelled_batch,
+            batch_size=self.labelled_batch,
+            learning_rate=self.learning_rate,
+            rotation_degrees=self.rotation_degrees,
+            shift_pixels=self.shift_pixels,
+            zoom=self.zoom,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class AreaSettings(SdnetSettings):

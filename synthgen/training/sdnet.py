@@ -177,6 +177,10 @@ class SdnetObjective(KeyedObjective):
             "z_regression": fn.l1_loss(again, z),
         }
 
+    def segment(self, images: Tensor) -> Tensor:
+        """Return label maps `(N, H, W)` uint8 of images `(N, H, W)` by the network that is kept."""
+        return self.sdnet.segment(images)
+
     def name_channels(self) -> ChannelMatch:
         """Give the channels of the network their names, from labelled slices; return how well they fit.
 

@@ -24,7 +24,8 @@ class SegmentationObjective(KeyedObjective):
     ) -> None:
         super().__init__(slices, settings, seed, device)
         self.unet = self.network("unet", UNet(classes=1 + len(HEART), **settings.network))
-        self.optimizers["unet"] = torch.optim.Adam(self.unet.parameters(), lr=settings.learning_rate)
+        # The optimiser is SDNet's, its first decay of 0.5 included.
+        self.optimizers["unet"] = torch.optim.Adam(self.unet.parameters(), settings.learning_rate, betas=(0.5, 0.999))
 
     def step(self, rows: Rows, step: int) -> dict[str, float]:
         """Make one step; return the Dice loss."""
@@ -37,6 +38,10 @@ class SegmentationObjective(KeyedObjective):
         dice.backward()
         optimizer.step()
         return {"dice": dice.item()}
+
+    def segment(self, images: Tensor) -> Tensor:
+        """Return label maps `(N, H, W)` uint8 of images `(N, H, W)` by the network that is kept."""
+        return self.unet.segment(images)
 
 
 def moved_pairs(labels: Tensor, images: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
