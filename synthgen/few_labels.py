@@ -1,22 +1,20 @@
 """`few_labels`: how well SDNet and a U-Net segment when only a part of the training subjects is labelled.
 
 The semi-supervised experiment of Chartsias et al. 2019 (doi 10.1016/j.media.2019.101535, section 5.1, Table 1) on any
-cohort. Every training lies in a folder of its own and goes on, or is skipped when it is done, when the same call is made
-again.
+cohort. Every training lies in a folder of its own; made again, the same call goes on with the unfinished and skips the
+finished ones.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from synthgen.cohorts.prepared import PreparedStore
 from synthgen.cohorts.preprocess import FIELD_OF_VIEW_MM, PreparedSubject

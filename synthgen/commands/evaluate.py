@@ -85,7 +85,7 @@ def labels(
 def _table(outcome: Outcome) -> str:
     """Return the arms as a table in Markdown."""
     lines = [
-        f"{outcome.train} training subjects, {outcome.test} test subjects; Dice in percent, mean and standard deviation",
+        f"{outcome.train} subjects trained, {outcome.test} tested; Dice in percent, mean and standard deviation",
         "",
         "| labelled | network | LV | MYO | RV | mean |",
         "|---|---|---|---|---|---|",

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as fn
 from torch import Tensor, nn
 
 from synthgen.errors import InputError

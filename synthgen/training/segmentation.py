@@ -11,6 +11,7 @@ from synthgen.networks.label_vae import heart_one_hot
 from synthgen.networks.sdnet import largest
 from synthgen.networks.unet import UNet
 from synthgen.training import losses
+from synthgen.training.averaging import Averages
 from synthgen.training.data import TrainingSlices
 from synthgen.training.objectives import KeyedObjective, Rows, moved
 from synthgen.training.presets import SegmentationSettings
@@ -26,6 +27,8 @@ class SegmentationObjective(KeyedObjective):
         self.unet = self.network("unet", UNet(classes=1 + len(HEART), **settings.network))
         # The optimiser is SDNet's, its first decay of 0.5 included.
         self.optimizers["unet"] = torch.optim.Adam(self.unet.parameters(), settings.learning_rate, betas=(0.5, 0.999))
+        self.averages = Averages(self.modules, settings.ema)
+        self.averages.keep("unet")
 
     def step(self, rows: Rows, step: int) -> dict[str, float]:
         """Make one step; return the Dice loss."""
@@ -37,10 +40,15 @@ class SegmentationObjective(KeyedObjective):
         optimizer.zero_grad(set_to_none=True)
         dice.backward()
         optimizer.step()
+        self.averages.update(step)
         return {"dice": dice.item()}
 
+    def finish(self) -> None:
+        """Keep the averaged weights."""
+        self.averages.settle()
+
     def segment(self, images: Tensor) -> Tensor:
-        """Return label maps `(N, H, W)` uint8 of images `(N, H, W)` by the network that is kept."""
+        """Return label maps `(N, H, W)` uint8 of images `(N, H, W)`; evaluation mode."""
         return self.unet.segment(images)
 
 
