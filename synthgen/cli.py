@@ -20,6 +20,7 @@ from synthgen.errors import SynthgenError
 _COMMANDS = {
     "build": "Make a synthetic cohort from a fitted generator.",
     "diff": "Say how two datasets differ.",
+    "evaluate": "Measure what networks learn from a cohort.",
     "export": "Write a dataset in another format.",
     "extend": "Make the next version of a dataset, with more subjects.",
     "fit": "Fit a generator on patients or virtual hearts.",

@@ -17,7 +17,9 @@ from synthgen.commands import console, options
 from synthgen.errors import DamageError, InputError, PartialError, SynthgenError
 from synthgen.labels import Pathology, Vendor
 
-COMMANDS = ("build", "diff", "export", "extend", "fit", "hearts", "pack", "replay", "show", "unpack", "verify")
+COMMANDS = (
+    "build", "diff", "evaluate", "export", "extend", "fit", "hearts", "pack", "replay", "show", "unpack", "verify",
+)  # fmt: skip
 HEAVY = ("torch", "torchio", "zarr", "numpy", "scipy", "nibabel", "pydantic", "rich")
 
 

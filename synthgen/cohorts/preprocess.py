@@ -21,6 +21,9 @@ from synthgen.volumes import Volume
 
 PERCENTILES = (1.0, 99.0)
 
+FIELD_OF_VIEW_MM = 192.0
+"""Edge of the square that is learnt and written, in plane: 128 pixels of 1.5 mm."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedSubject:

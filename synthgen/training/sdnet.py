@@ -19,6 +19,7 @@ from synthgen.labels import HEART
 from synthgen.networks.mask_discriminator import MaskDiscriminator
 from synthgen.networks.sdnet import Decomposition, SDNet, sample, straight_through
 from synthgen.training import losses
+from synthgen.training.averaging import Averages
 from synthgen.training.data import TrainingSlices, batch_rows
 from synthgen.training.objectives import KeyedObjective, Rows, frozen
 from synthgen.training.presets import SdnetSettings
@@ -112,6 +113,8 @@ class SdnetObjective(KeyedObjective):
         # Adam's first decay of 0.5 is the published code's; the paper gives only the rate.
         for name, module in (("sdnet", self.sdnet), ("mask_discriminator", self.discriminator)):
             self.optimizers[name] = torch.optim.Adam(module.parameters(), settings.learning_rate, betas=(0.5, 0.999))
+        self.averages = Averages(self.modules, settings.ema)
+        self.averages.keep("sdnet")
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -133,6 +136,7 @@ class SdnetObjective(KeyedObjective):
         self.optimizers["sdnet"].zero_grad(set_to_none=True)
         torch.stack([getattr(self.settings, name) * term for name, term in terms.items()]).sum().backward()
         self.optimizers["sdnet"].step()
+        self.averages.update(step)
         return report | {name: term.item() for name, term in terms.items()}
 
     def pictures(self, rows: Rows, step: int) -> Pictures:
@@ -176,6 +180,14 @@ class SdnetObjective(KeyedObjective):
             "reconstruction": fn.l1_loss(made.reconstruction, pictures.images),
             "z_regression": fn.l1_loss(again, z),
         }
+
+    def finish(self) -> None:
+        """Keep the averaged weights."""
+        self.averages.settle()
+
+    def segment(self, images: Tensor) -> Tensor:
+        """Return label maps `(N, H, W)` uint8 of images `(N, H, W)`; evaluation mode."""
+        return self.sdnet.segment(images)
 
     def name_channels(self) -> ChannelMatch:
         """Give the channels of the network their names, from labelled slices; return how well they fit.

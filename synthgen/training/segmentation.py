@@ -8,8 +8,10 @@ from torch import Tensor
 
 from synthgen.labels import HEART
 from synthgen.networks.label_vae import heart_one_hot
+from synthgen.networks.sdnet import largest
 from synthgen.networks.unet import UNet
 from synthgen.training import losses
+from synthgen.training.averaging import Averages
 from synthgen.training.data import TrainingSlices
 from synthgen.training.objectives import KeyedObjective, Rows, moved
 from synthgen.training.presets import SegmentationSettings
@@ -23,7 +25,10 @@ class SegmentationObjective(KeyedObjective):
     ) -> None:
         super().__init__(slices, settings, seed, device)
         self.unet = self.network("unet", UNet(classes=1 + len(HEART), **settings.network))
-        self.optimizers["unet"] = torch.optim.Adam(self.unet.parameters(), lr=settings.learning_rate)
+        # The optimiser is SDNet's, its first decay of 0.5 included.
+        self.optimizers["unet"] = torch.optim.Adam(self.unet.parameters(), settings.learning_rate, betas=(0.5, 0.999))
+        self.averages = Averages(self.modules, settings.ema)
+        self.averages.keep("unet")
 
     def step(self, rows: Rows, step: int) -> dict[str, float]:
         """Make one step; return the Dice loss."""
@@ -35,7 +40,16 @@ class SegmentationObjective(KeyedObjective):
         optimizer.zero_grad(set_to_none=True)
         dice.backward()
         optimizer.step()
+        self.averages.update(step)
         return {"dice": dice.item()}
+
+    def finish(self) -> None:
+        """Keep the averaged weights."""
+        self.averages.settle()
+
+    def segment(self, images: Tensor) -> Tensor:
+        """Return label maps `(N, H, W)` uint8 of images `(N, H, W)`; evaluation mode."""
+        return self.unet.segment(images)
 
 
 def moved_pairs(labels: Tensor, images: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,8 +57,7 @@ def moved_pairs(labels: Tensor, images: Tensor, matrices: Tensor) -> tuple[Tenso
 
     `labels (B, H, W)`. Beyond its edge an image goes on as it ends: black corners would be something to learn.
     """
-    one_hot = moved(heart_one_hot(labels), matrices)
-    masks = fn.one_hot(one_hot.argmax(1), one_hot.shape[1]).permute(0, 3, 1, 2)[:, 1:].to(torch.float32)
+    masks = largest(moved(heart_one_hot(labels), matrices))[:, 1:].to(torch.float32)
     grid = fn.affine_grid(matrices, list(images.shape), align_corners=False)
     shown = fn.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return shown.contiguous(memory_format=torch.channels_last), masks

@@ -1,0 +1,303 @@
+"""`few_labels`: how well SDNet and a U-Net segment when only a part of the training subjects is labelled.
+
+The semi-supervised experiment of Chartsias et al. 2019 (doi 10.1016/j.media.2019.101535, section 5.1, Table 1) on any
+cohort. Every training lies in a folder of its own; made again, the same call goes on with the unfinished and skips the
+finished ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from synthgen.cohorts.prepared import PreparedStore
+from synthgen.cohorts.preprocess import FIELD_OF_VIEW_MM, PreparedSubject
+from synthgen.errors import InputError
+from synthgen.evaluation.overlap import Spread, dice_of_subject, summarise
+from synthgen.evaluation.subject_split import SubjectSplit, split_subjects
+from synthgen.labels import Phase
+from synthgen.processes import usable_processors
+from synthgen.subjects import SourceCohort
+from synthgen.training.data import TrainingSlices, collect
+from synthgen.training.loop import Progress, train
+from synthgen.training.presets import PRESETS, SdnetSettings
+from synthgen.training.sdnet import SdnetObjective, Supervision
+from synthgen.training.segmentation import SegmentationObjective
+
+SDNET, UNET = "sdnet", "unet"
+"""Names of the two networks that are compared."""
+
+FRACTIONS = (1.0, 0.25, 0.06, 0.015)
+"""Labelled parts of the training subjects: four rows of the paper's Table 1. Of 70 subjects the last is one."""
+
+SPLIT_FILE, RESULTS_FILE, ARM_FILE = "split.json", "results.json", "dice.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is compared.
+
+    Attributes
+    ----------
+    preset
+        A row of `training.presets.PRESETS`: its `sdnet` and the U-Net that is its `supervised` counterpart.
+    fractions
+        Labelled parts of the training subjects, each in (0, 1]; at least one subject each.
+    samples
+        Images of either kind that SDNet sees; None: the preset's. Steps of the U-Net are as many as SDNet's.
+    pixels
+        Edge of the square of `FIELD_OF_VIEW_MM` that is learnt, in pixels; None: the preset's.
+    labelled_shapes
+        The mask discriminator sees the masks of labelled subjects alone. Otherwise it sees, as in the published code,
+        those of all training subjects, without their images.
+    seed
+        Root of all chance, that of the split included.
+    device
+        `auto`, `cpu` or a CUDA device.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range.
+    """
+
+    preset: str = "small"
+    fractions: tuple[float, ...] = FRACTIONS
+    samples: int | None = None
+    pixels: int | None = None
+    labelled_shapes: bool = False
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained, before any work."""
+        if self.preset not in PRESETS:
+            raise InputError("preset", expected=f"one of {', '.join(PRESETS)}", got=repr(self.preset))
+        if not self.fractions or not all(0 < fraction <= 1 for fraction in self.fractions):
+            got = ", ".join(f"{fraction:g}" for fraction in self.fractions) or "none"
+            raise InputError("fraction", expected="parts above 0 and at most 1", got=got, hint="6 % is 0.06")
+        if self.samples is not None and self.samples < 1:
+            raise InputError("samples", expected="at least 1", got=f"{self.samples}")
+        step = 2 ** (len(self.sdnet.network.get("widths", range(5))) - 1)
+        if self.grid < 2 * step or self.grid % step:
+            raise InputError("pixels", expected=f"a multiple of {step}, at least {2 * step}", got=f"{self.grid}")
+
+    @property
+    def grid(self) -> int:
+        """Edge of what is learnt in pixels."""
+        return self.pixels or PRESETS[self.preset].image_size
+
+    @property
+    def spacing_mm(self) -> float:
+        """Edge of a pixel."""
+        return FIELD_OF_VIEW_MM / self.grid
+
+    @property
+    def sdnet(self) -> SdnetSettings:
+        """Settings of SDNet: the preset's, with the budget asked for and shifts that are as long on every grid."""
+        preset = PRESETS[self.preset]
+        shift = preset.sdnet.shift_pixels * self.grid / preset.image_size
+        return replace(preset.sdnet, samples=self.samples or preset.sdnet.samples, shift_pixels=shift)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One training and how well it segments the test subjects.
+
+    Attributes
+    ----------
+    network
+        `SDNET` or `UNET`.
+    fraction, labelled
+        Part of the training subjects whose labels were read, and how many these are.
+    subjects
+        Dice coefficients in [0, 1] by test subject: `lv`, `myo`, `rv` and their `mean`.
+    """
+
+    network: str
+    fraction: float
+    labelled: int
+    subjects: dict[str, dict[str, float]]
+
+    @property
+    def dice(self) -> dict[str, Spread]:
+        """Mean and standard deviation over the test subjects."""
+        return summarise(list(self.subjects.values()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What `compare_with_few_labels` found out.
+
+    Attributes
+    ----------
+    folder
+        Where the trainings, `split.json` and `results.json` lie.
+    train, test
+        Number of subjects.
+    arms
+        One per fraction and network.
+    """
+
+    folder: Path
+    train: int
+    test: int
+    arms: list[Arm]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """Where the study tells what it does.
+
+    Attributes
+    ----------
+    stage
+        Called with one line when something starts or was done before.
+    count
+        Called with what is counted, what is done and what there is to do.
+    """
+
+    stage: Callable[[str], None] = lambda _: None
+    count: Callable[[str, int, int], None] = lambda *_: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """The divided cohort; training slices in the order of labelling, so that the first subjects are the labelled."""
+
+    split: SubjectSplit
+    slices: TrainingSlices
+    test: list[PreparedSubject]
+
+
+def compare_with_few_labels(
+    cohort: SourceCohort, out: Path | str, study: Study | None = None, *, listener: Listener | None = None
+) -> Outcome:
+    """Train SDNet and a U-Net with few labels and measure both on subjects that neither has seen.
+
+    Parameters
+    ----------
+    cohort
+        Divided 70 : 30 by subject, stratified by class.
+    out
+        Folder of this study alone: `split.json`, `prepared`, one folder per training, `results.json`. What is finished
+        in it stays; fractions may be added later.
+
+    Raises
+    ------
+    InputError
+        If `out` holds something else, or a study of another cohort, seed, grid or other settings; if the cohort is too
+        small to be divided.
+    """
+    out, study, listener = Path(out), study or Study(), listener or Listener()
+    torch.set_num_threads(usable_processors())
+    data = _prepare(cohort, out, study, listener)
+    fractions = {len(data.split.labelled(fraction)): fraction for fraction in sorted(study.fractions)}
+    arms = []
+    for labelled, fraction in sorted(fractions.items(), reverse=True):
+        for network in (SDNET, UNET):
+            subjects = _train_and_test(network, labelled, data, out, study, listener)
+            arms.append(Arm(network=network, fraction=fraction, labelled=labelled, subjects=subjects))
+    outcome = Outcome(folder=out, train=len(data.split.train), test=len(data.test), arms=arms)
+    _write(out / RESULTS_FILE, _document(outcome, cohort, study))
+    return outcome
+
+
+def _prepare(cohort: SourceCohort, out: Path, study: Study, listener: Listener) -> _Data:
+    """Divide the cohort, write down how, and bring it to the common grid."""
+    if out.exists() and not (out.is_dir() and ((out / SPLIT_FILE).exists() or not any(out.iterdir()))):
+        raise InputError(out, expected="a new folder, or that of the same study", got="something else")
+    out.mkdir(parents=True, exist_ok=True)
+    store = PreparedStore(out / "prepared", pixels=study.grid, spacing_mm=study.spacing_mm)
+    described = {"cohort": cohort.name, "fingerprint": cohort.fingerprint(), "pixels": study.grid, "seed": study.seed}
+    if (out / SPLIT_FILE).exists():
+        _same_study(out / SPLIT_FILE, described)
+    _write(out / SPLIT_FILE, described)
+    store.fill(cohort, progress=lambda done, total: listener.count("subjects prepared", done, total))
+    subjects = list(store)
+    split = split_subjects([subject.pathology for subject in subjects], seed=study.seed)
+    names = {part: [subjects[i].subject_id for i in getattr(split, part)] for part in ("train", "test")}
+    _write(out / SPLIT_FILE, {**described, **names})
+    slices = collect(subjects[i] for i in split.train)
+    return _Data(split=split, slices=slices, test=[subjects[i] for i in split.test])
+
+
+def _same_study(file: Path, described: Mapping[str, object]) -> None:
+    """Refuse to go on in the folder of another study."""
+    try:
+        there = json.loads(file.read_text(encoding="utf-8"))
+        got = {name: there[name] for name in described}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(file, expected="the split of a study", got=f"a file that is none ({error!r})") from error
+    if got != dict(described):
+        changed = ", ".join(name for name in described if got[name] != described[name])
+        raise InputError(file, expected="the same study", got=f"another {changed}", hint="Choose another --out")
+
+
+def _train_and_test(
+    network: str, labelled: int, data: _Data, out: Path, study: Study, listener: Listener
+) -> dict[str, dict[str, float]]:
+    """Return the Dice coefficients of the test subjects after training with the first `labelled` subjects' labels."""
+    name = f"{network}-{labelled:03d}"
+    folder = out / name
+    done = (folder / ARM_FILE).exists()
+    who = f"{labelled} of {len(data.split.train)} subjects labelled"
+    listener.stage(f"{name}: {'done before' if done else 'training'}, {who}")
+    objective = _objective(network, labelled, data, study)
+
+    def count(progress: Progress) -> None:
+        listener.count(f"samples of {name}", progress.samples, progress.total)
+
+    train(objective, work_dir=folder, report=count)  # refuses the folder of another training; loads a finished one
+    if done:
+        scores: dict[str, dict[str, float]] = json.loads((folder / ARM_FILE).read_text(encoding="utf-8"))
+        return scores
+    scores = {subject.subject_id: _score(objective, subject) for subject in data.test}
+    _write(folder / ARM_FILE, scores)
+    return scores
+
+
+def _objective(network: str, labelled: int, data: _Data, study: Study) -> SdnetObjective | SegmentationObjective:
+    """Return the training: SDNet sees all images, the U-Net those of labelled subjects."""
+    device = study.device if study.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    known = data.slices.subjects < labelled
+    if network == UNET:
+        settings = study.sdnet.supervised()
+        return SegmentationObjective(data.slices.select(known), settings, seed=study.seed, device=device)
+    supervision = Supervision(known, shapes=known if study.labelled_shapes else np.ones_like(known))
+    return SdnetObjective(data.slices, study.sdnet, supervision=supervision, seed=study.seed, device=device)
+
+
+def _score(objective: SdnetObjective | SegmentationObjective, subject: PreparedSubject) -> dict[str, float]:
+    def guess(images: NDArray[np.float32]) -> NDArray[np.uint8]:
+        labels: NDArray[np.uint8] = objective.segment(torch.from_numpy(images).to(objective.device)).cpu().numpy()
+        return labels
+
+    return dice_of_subject({phase: guess(subject.images[phase]) for phase in Phase}, subject.labels)
+
+
+def _document(outcome: Outcome, cohort: SourceCohort, study: Study) -> dict[str, object]:
+    """Return the results as JSON-able values, with all that they depend on."""
+    arms = [
+        {"network": arm.network, "fraction": arm.fraction, "labelled": arm.labelled,
+         "dice": {name: asdict(spread) for name, spread in arm.dice.items()}, "subjects": arm.subjects}
+        for arm in outcome.arms
+    ]  # fmt: skip
+    return {
+        "cohort": cohort.name, "train": outcome.train, "test": outcome.test, "pixels": study.grid,
+        "spacing_mm": study.spacing_mm, "preset": study.preset, "seed": study.seed, "settings": asdict(study.sdnet),
+        "shapes": "of labelled subjects" if study.labelled_shapes else "of all training subjects",
+        "torch": torch.__version__, "arms": arms,
+    }  # fmt: skip
+
+
+def _write(file: Path, content: Mapping[str, object]) -> None:
+    staged = file.with_suffix(".partial")
+    staged.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    staged.replace(file)

@@ -1,0 +1,81 @@
+"""`synthgen evaluate labels`: from a command line to a study and its table."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from synthgen import cli
+
+module = import_module("synthgen.few_labels")
+
+
+@pytest.fixture
+def asked(monkeypatch) -> dict:
+    """Catch the study that the command asks for, and answer as it would."""
+    calls: dict = {}
+
+    def compare(cohort, out, study, *, listener):
+        calls.update(cohort=cohort, out=out, study=study)
+        listener.stage("sdnet-001: training")
+        listener.count("samples of sdnet-001", 4, 4)
+        scores = {
+            "a": dict.fromkeys(("lv", "myo", "rv", "mean"), 0.7),
+            "b": dict.fromkeys(("lv", "myo", "rv", "mean"), 0.8),
+        }
+        arms = [module.Arm(network="sdnet", fraction=0.015, labelled=1, subjects=scores)]
+        out.mkdir()
+        (out / module.RESULTS_FILE).write_text(json.dumps({"train": 7, "arms": [{"network": "sdnet"}]}))
+        return module.Outcome(folder=out, train=7, test=2, arms=arms)
+
+    monkeypatch.setattr(module, "compare_with_few_labels", compare)
+    return calls
+
+
+def test_every_option_reaches_the_study(asked, capsys, tmp_path) -> None:
+    """Cohort, fractions, budget, preset, grid, seed and device arrive; the table is in percent with deviations."""
+    line = "evaluate labels hearts:9 --fraction 1 --fraction 0.1 --samples 40 --preset tiny --pixels 64 --seed 4"
+    out = tmp_path / "s"
+    assert cli.run([*line.split(), "--device", "cpu", "--labelled-shapes", "--out", str(out)]) == 0
+    expected = {"preset": "tiny", "fractions": (1.0, 0.1), "samples": 40, "pixels": 64, "seed": 4, "device": "cpu"}
+    assert asked["study"] == module.Study(**expected, labelled_shapes=True)
+    assert (len(asked["cohort"]), asked["cohort"].seed, asked["out"]) == (9, 4, out)
+    text, said = capsys.readouterr()
+    assert "| 1.5 % (1) | sdnet | 75.0 ± 5.0 | 75.0 ± 5.0 | 75.0 ± 5.0 | 75.0 ± 5.0 |" in text
+    assert "sdnet-001: training" in said
+
+
+def test_the_paper_is_the_default(asked, tmp_path) -> None:
+    """Without options it is the study of the preset `small` with 100, 25, 6 and 1.5 % of the labels."""
+    assert cli.run(["evaluate", "labels", "hearts:9", "--out", str(tmp_path / "s")]) == 0
+    assert asked["study"] == module.Study()
+    assert asked["study"].fractions == (1.0, 0.25, 0.06, 0.015)
+
+
+def test_json_is_the_results_file(asked, capsys, tmp_path) -> None:
+    """With `--json` standard output is the document of `results.json` and standard error is silent."""
+    assert cli.run(["evaluate", "labels", "hearts:9", "--json", "--out", str(tmp_path / "s")]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert json.loads(out) == json.loads(Path(tmp_path / "s" / module.RESULTS_FILE).read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["hearts:many"], "COHORT"),
+        (["acdc:/no/such/folder"], "/no/such/folder"),
+        (["hearts:1", "--preset", "tiny"], "cohort"),
+        (["hearts:5", "--fraction", "6"], "fraction"),
+        (["hearts:5", "--fraction", "some"], "--fraction"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(arguments, said, capsys, tmp_path) -> None:
+    """Unreadable cohorts, cohorts too small to be divided and fractions that are none end with one line and code 2."""
+    assert cli.run(["evaluate", "labels", *arguments, "--out", str(tmp_path / "s")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("synthgen: ")
+    assert said in lines[-1]
