@@ -16,13 +16,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from synthgen.cohorts.prepared import PreparedStore
-<<<<<<< HEAD
-from synthgen.cohorts.preprocess import PreparedSubject
+from synthgen.cohorts.preprocess import FIELD_OF_VIEW_MM, PreparedSubject
 from synthgen.engine.anatomies import ANATOMIES_FILE, Anatomy, AnatomyBank, heart_only
 from synthgen.engine.confidence import calibrate_confidence, confidence_in
-=======
-from synthgen.cohorts.preprocess import FIELD_OF_VIEW_MM, PreparedSubject
->>>>>>> sdx
 from synthgen.engine.donors import Donor, DonorBank, rotation_of
 from synthgen.engine.gate import Measurement, calibrate, examine
 from synthgen.engine.generate import CLASSIFIER, DONORS_FILE, INJECTOR, LABEL_VAE, LATENTS_FILE, SDNET, SPADE
@@ -53,15 +49,9 @@ from synthgen.training.sdnet import SdnetObjective
 from synthgen.training.stage import Stages
 from synthgen.volumes import Volume
 
-<<<<<<< HEAD
-FIELD_OF_VIEW_MM = 192.0
-"""Edge of the square that is learnt and written, in plane: 128 pixels of 1.5 mm."""
-
 _HELD_OUT = 5
 """One subject in so many of each class calibrates F instead of training it."""
 
-=======
->>>>>>> sdx
 STYLE_ENCODER = "style_encoder"
 """Name of the third network in a bundle: it turns a named reference image into a style."""
 
