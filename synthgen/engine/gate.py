@@ -13,7 +13,7 @@ from synthgen.diagnosis import CLASS_RULES, judge
 from synthgen.engine.topology import CRITERIA, violations
 from synthgen.errors import InputError
 from synthgen.indices import Indices, measure
-from synthgen.labels import HEART, Pathology, Phase, Sex
+from synthgen.labels import HEART, Pathology, Phase, Sex, Tissue
 from synthgen.subjects import Body
 from synthgen.volumes import Volume
 
@@ -27,7 +27,11 @@ _WALL = (3.0, 35.0)  # mm
 _MASS_DIFFERENCE = 0.35  # of the mean; experts' contours of ACDC differ by up to 0.34 (99th percentile)
 _STROKE_DIFFERENCE = 0.5
 
-_RANGED = {"lv_ef_percent": "%", "rv_ef_percent": "%", "wall_ed_max_mm": "mm"}  # index -> unit
+_RANGED = {  # index -> unit, structure
+    "lv_ef_percent": ("%", Tissue.LV),
+    "rv_ef_percent": ("%", Tissue.RV),
+    "wall_ed_max_mm": ("mm", Tissue.MYO),
+}
 _RANGE_SD = 2.5
 _RANGE_SUBJECTS = 10
 
@@ -62,16 +66,28 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the gates look at: who it is, clinical indices, violated criteria by name."""
+    """What the gates look at: who it is, clinical indices, violated criteria by name.
+
+    Attributes
+    ----------
+    carriers
+        Structures that are of the class; of a mixture, those that travelled. The others need not look like it.
+    """
 
     pathology: Pathology
     sex: Sex | None
     indices: Indices
     violations: Mapping[str, int]
     complete: bool
+    carriers: tuple[Tissue, ...] = HEART
 
 
-def examine(pathology: Pathology, labels: Mapping[Phase, Volume], body: Body | None) -> Measurement:
+def examine(
+    pathology: Pathology,
+    labels: Mapping[Phase, Volume],
+    body: Body | None,
+    carriers: tuple[Tissue, ...] = HEART,
+) -> Measurement:
     """Measure one subject's labels, of a source cohort or decoded; codes above 3 count as background."""
     stacks = {phase: labels[phase].voxels for phase in Phase}
     complete = all((stack == structure).any() for stack in stacks.values() for structure in HEART)
@@ -82,6 +98,7 @@ def examine(pathology: Pathology, labels: Mapping[Phase, Volume], body: Body | N
         indices=measure(labels, body),
         violations=violations(stacks),
         complete=complete and differ,
+        carriers=carriers,
     )
 
 
@@ -211,8 +228,9 @@ def _class_rule(measurement: Measurement, table: Mapping[str, Any]) -> list[Verd
 def _class_range(measurement: Measurement, table: Mapping[str, Any]) -> list[Verdict]:
     gate = f"class range {measurement.pathology}"
     return [
-        _within(f"{gate}: {name}", getattr(measurement.indices, name), limits, _RANGED[name])
+        _within(f"{gate}: {name}", getattr(measurement.indices, name), limits, _RANGED[name][0])
         for name, limits in table.get(measurement.pathology.value, {}).items()
+        if _RANGED[name][1] in measurement.carriers
     ]
 
 

@@ -27,7 +27,8 @@ from synthgen.errors import InputError, SynthgenError
 from synthgen.factors.codes import HeartCodes
 from synthgen.factors.copula import CopulaSampler, Correlation
 from synthgen.factors.latents import LatentBank
-from synthgen.labels import Pathology, Phase, Tissue
+from synthgen.factors.swap import TRAVELLERS
+from synthgen.labels import HEART, Pathology, Phase, Tissue
 from synthgen.networks.batching import apply_in_parts
 from synthgen.networks.bundle import Bundle
 from synthgen.networks.classifier import PathologyClassifier
@@ -178,7 +179,8 @@ class Generator:
     def _examine(self, spec: SubjectSpec, hearts: NDArray[np.uint8], donor: Donor) -> Measurement:
         affine = stack_affine(donor.spacing_mm, hearts.shape[1:])
         volumes = {phase: Volume(hearts[i], donor.spacing_mm, affine) for i, phase in enumerate(Phase)}
-        return examine(spec.pathology, volumes, donor.body)
+        carriers = TRAVELLERS[spec.pathology] if spec.method == "mix" else HEART
+        return examine(spec.pathology, volumes, donor.body, carriers)
 
     def _render(self, spec: SubjectSpec, made: tuple[int, Heart, Donor]) -> _Drawn:
         """Compose the heart into its body and render both phases."""

@@ -12,13 +12,18 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from synthgen.engine.anatomies import Anatomy, AnatomyBank, heart_only
 from synthgen.engine.donors import Donor, DonorBank
 from synthgen.engine.gate import calibrate, examine
 from synthgen.engine.styles import fit_styles
 from synthgen.factors.latents import LatentBank, encode_subject
-from synthgen.labels import Pathology, Phase, Sex, Tissue, Vendor
+from synthgen.labels import HEART, Pathology, Phase, Sex, Tissue, Vendor
 from synthgen.networks.bundle import save_bundle
+from synthgen.networks.classifier import PathologyClassifier
+from synthgen.networks.initialise import initialise
 from synthgen.networks.label_vae import LabelVAE, heart_one_hot
+from synthgen.networks.noise_injection import NoiseInjector
+from synthgen.networks.sdnet import SDNet
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.seeding import Stage, numpy_stream, torch_stream
 from synthgen.subjects import Body
@@ -27,6 +32,7 @@ from synthgen.volumes import Volume, stack_affine
 SIZE = 32
 SPACING = (10.0, 6.0, 6.0)
 SUBJECTS_PER_CLASS = 12
+CHANNELS = tuple(tissue.name.lower() for tissue in Tissue)
 RADII = {  # of LV cavity, wall and RV in pixels, at ED and ES
     Pathology.NOR: ((4.4, 3.2), (1.9, 2.6), (5.2, 3.4)),
     Pathology.MINF: ((5.4, 4.7), (1.7, 2.0), (4.8, 3.0)),
@@ -105,6 +111,7 @@ def make_bundle(folder: Path, *, scheme: str = "tissue", **fields: object) -> Pa
         "source": {"cohort": "phantoms", "licence": "Apache-2.0", "citation": "", "subjects": len(cohort)},
         "gates": calibrate(measured),
         "styles": fit_styles(codes),
+        "modalities": fit_styles(codes),
         **fields,
     }
     classes = len(Tissue) if scheme == "tissue" else 4
@@ -116,8 +123,29 @@ def make_bundle(folder: Path, *, scheme: str = "tissue", **fields: object) -> Pa
     files = {
         "latents.safetensors": LatentBank.of(latents).to_tensors(),
         "donors.safetensors": DonorBank.of(donors).to_tensors(),
+        "anatomies.safetensors": AnatomyBank.of([anatomy(p, i) for p, i in cohort]).to_tensors(),
     }
-    return save_bundle(folder, description, {"label_vae": vae, "spade": spade}, files).folder
+    return save_bundle(folder, description, {"label_vae": vae, "spade": spade, **_factor_networks()}, files).folder
+
+
+def anatomy(pathology: Pathology, number: int) -> Anatomy:
+    """A phantom as factors: every tissue has the channel of its code, as `CHANNELS` names them."""
+    codes = np.stack(list(phantom(pathology, number).values()))
+    if pathology is not Pathology.NOR:
+        codes = heart_only(codes, np.isin(codes, HEART))
+    return Anatomy(subject_id=f"{pathology}{number}", pathology=pathology, codes=codes, spacing_mm=SPACING)
+
+
+def _factor_networks() -> dict[str, torch.nn.Module]:
+    """SDNet, J and F that have learnt nothing."""
+    networks = {
+        "sdnet": SDNet(factors=len(CHANNELS), n_z=4, names=CHANNELS, widths=(8, 8), imaging_widths=(8, 8)),
+        "injector": NoiseInjector(factors=len(CHANNELS), widths=(8, 8, 8)),
+        "classifier": PathologyClassifier(widths=[8] * 7, hidden=16),
+    }
+    return {
+        name: initialise(net, torch_stream(3, number)).eval() for number, (name, net) in enumerate(networks.items())
+    }
 
 
 def _fit(slices: np.ndarray, steps: int = 150) -> LabelVAE:

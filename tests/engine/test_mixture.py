@@ -1,0 +1,183 @@
+"""Mixed hearts: arithmetic, J and what the engine does with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_bundle import CHANNELS, anatomy, shared_bundle
+
+from synthgen.engine.anatomies import ANATOMIES_FILE, AnatomyBank
+from synthgen.engine.generate import Generator
+from synthgen.engine.mixture import Mixer
+from synthgen.engine.plan import SubjectSpec, plan
+from synthgen.engine.recipe import Condition, Recipe
+from synthgen.errors import InputError
+from synthgen.factors.codes import NOBODY, HeartCodes
+from synthgen.labels import HEART, Pathology, Phase, Tissue
+from synthgen.networks.bundle import load_bundle
+from synthgen.networks.initialise import initialise
+from synthgen.networks.noise_injection import NoiseInjector
+from synthgen.seeding import numpy_stream, torch_stream
+
+CODES = HeartCodes.of_channels(CHANNELS)
+BANK = AnatomyBank.of([anatomy(p, i) for p in (Pathology.NOR, Pathology.ARV, Pathology.HCM) for i in range(4)])
+
+
+def injector() -> NoiseInjector:
+    """A J that has learnt nothing."""
+    return initialise(NoiseInjector(factors=len(CHANNELS), widths=(8, 8, 8)), torch_stream(4)).eval()
+
+
+def specs(renderer: str = "spade", count: int = 2) -> tuple[SubjectSpec, ...]:
+    """Planned mixtures of the tiny bundle."""
+    conditions = (Condition(pathology=Pathology.ARV, count=count, method="mix"),)
+    return plan(Recipe(conditions=conditions, renderer=renderer), load_bundle(str(shared_bundle())))
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    """Return a generator of the tiny bundle."""
+    return Generator(load_bundle(str(shared_bundle())))
+
+
+def test_anatomies_survive_their_tensors() -> None:
+    """What is unpacked is what was packed; a class has its members in order; a lost stack is named."""
+    tensors = BANK.to_tensors()
+    again = AnatomyBank.from_tensors(tensors)
+    assert again.of_class(Pathology.HCM) == ("HCM0", "HCM1", "HCM2", "HCM3")
+    for name in BANK.ids:
+        assert np.array_equal(again[name].codes, BANK[name].codes)
+        assert again[name].spacing_mm == BANK[name].spacing_mm
+    assert (BANK["ARV0"].codes == NOBODY).any()
+    assert not (BANK["NOR0"].codes == NOBODY).any()
+    del tensors["stack.ARV2"]
+    with pytest.raises(InputError, match=r"stack\.ARV2"):
+        AnatomyBank.from_tensors(tensors)
+
+
+@pytest.mark.parametrize("pathology", [Pathology.ARV, Pathology.HCM])
+def test_a_mixture_is_the_donors_where_its_structures_are_and_the_recipients_elsewhere(pathology: Pathology) -> None:
+    """Without J, each travelling structure has the donor's size, each that stays the recipient's, within a tenth."""
+    mixer = Mixer(BANK, CODES, None)
+    recipient, donor = BANK["NOR1"], BANK[f"{pathology}2"]
+    heart = mixer.mix(recipient, donor, numpy_stream(0))
+    assert heart.donor == donor.subject_id
+    for structure in HEART:
+        source = donor if structure.name in heart.structures else recipient
+        share = (heart.labels == structure).sum(axis=(1, 2, 3)) / heart.labels.shape[1]
+        own = source.codes == structure
+        expected = own.sum(axis=(1, 2, 3)) / own.any(axis=(0, 2, 3)).sum()
+        np.testing.assert_allclose(share, expected, rtol=0.15)
+
+
+def test_an_untrained_j_without_noise_returns_its_input() -> None:
+    """J changes what it is given: its first logits keep every pixel's channel."""
+    mixer = Mixer(BANK, CODES, injector())
+    still = Mixer(BANK, CODES, None)
+    stream = numpy_stream(0)
+    mixture = still.mix(BANK["NOR0"], BANK["ARV0"], stream).mixture
+    silent = torch.zeros(mixture.codes.shape[1:], dtype=torch.float32)
+    weight = torch.from_numpy(mixture.touched[0].astype(np.float32))
+    one_hot = torch.nn.functional.one_hot(torch.from_numpy(mixture.codes[0].astype(np.int64)), len(CHANNELS))
+    one_hot = one_hot.permute(0, 3, 1, 2)
+    made = mixer.injector.refine(one_hot, weight, silent)
+    assert torch.equal(made, one_hot.to(torch.uint8))
+
+
+def test_a_subject_mixed_with_itself_is_itself() -> None:
+    """An equal donor changes nothing, J included where nothing was touched but what is equal."""
+    recipient = BANK["NOR2"]
+    heart = Mixer(BANK, CODES, None).mix(recipient, recipient, numpy_stream(0))
+    own = np.where(np.isin(recipient.codes, HEART), recipient.codes, 0)
+    kept = own[:, np.flatnonzero(own.any(axis=(0, 2, 3)))]
+    assert np.array_equal(heart.labels, kept)
+    assert (heart.mixture.contested, heart.mixture.filled, heart.mixture.lost) == (0, 0, 0)
+
+
+def test_donors_take_turns_and_the_noise_changes() -> None:
+    """As many attempts as donors see every donor once; then they come again with other noise, and J acts on noise."""
+    mixer = Mixer(BANK, CODES, injector())
+    with torch.no_grad():
+        for strength in mixer.injector.strengths:
+            strength.mul_(60.0)
+    spec = replace(specs()[0], recipient="NOR0")
+    hearts = [mixer.draw(spec, attempt) for attempt in range(8)]
+    donors = [heart.donor for heart in hearts]
+    assert sorted(donors[:4]) == ["ARV0", "ARV1", "ARV2", "ARV3"]
+    assert donors[4:] == donors[:4]
+    assert hearts[0].refined_pixels > 0
+    assert any(not np.array_equal(hearts[i].labels, hearts[i + 4].labels) for i in range(4))
+    again = mixer.draw(spec, 5)
+    assert np.array_equal(again.labels, hearts[5].labels)
+
+
+def test_nobody_to_mix_with_is_an_input_error() -> None:
+    """A class of which the bundle keeps nobody cannot be mixed."""
+    with pytest.raises(InputError, match="DCM"):
+        Mixer(BANK, CODES, None).draw(replace(specs()[0], pathology=Pathology.DCM, recipient="NOR0"), 0)
+
+
+@pytest.mark.parametrize("renderer", ["spade", "sdnet"])
+def test_a_mixed_subject_is_whole_and_repeatable(generator: Generator, renderer: str) -> None:
+    """Every pixel has one tissue, both phases share grid and donor, images are finite, and a second run is equal."""
+    spec = specs(renderer)[1]
+    subject = generator.generate(spec)
+    again = Generator(load_bundle(str(shared_bundle()))).generate(spec)
+    assert subject.record == again.record
+    assert subject.record["anatomy"]["method"] == "mix"
+    assert subject.record["anatomy"]["donor"].startswith("ARV")
+    assert subject.record["request"]["recipient"].startswith("NOR")
+    assert subject.record["verdicts"][-1]["name"] == "classifier: confidence in ARV"
+    for phase in Phase:
+        image, label = subject.images[phase].voxels, subject.labels[phase].voxels
+        assert np.array_equal(image, again.images[phase].voxels)
+        assert image.shape == label.shape
+        assert np.isfinite(image).all()
+        assert np.abs(image).max() <= 1
+        assert set(HEART) <= set(np.unique(label))
+        assert {int(Tissue.LUNG), int(Tissue.MUSCLE)} <= set(np.unique(label))
+
+
+def test_the_renderer_changes_images_and_not_labels(generator: Generator) -> None:
+    """SPADE and SDNet draw the same anatomy."""
+    one, other = (generator.generate(specs(renderer)[0]) for renderer in ("spade", "sdnet"))
+    for phase in Phase:
+        assert np.array_equal(one.labels[phase].voxels, other.labels[phase].voxels)
+        assert not np.array_equal(one.images[phase].voxels, other.images[phase].voxels)
+
+
+def test_sdnet_draws_latent_hearts_too(generator: Generator) -> None:
+    """The renderer does not care where a heart comes from."""
+    bundle = load_bundle(str(shared_bundle()))
+    conditions = (Condition(pathology=Pathology.HCM, count=1),)
+    subject = generator.generate(plan(Recipe(conditions=conditions, renderer="sdnet"), bundle)[0])
+    assert subject.images[Phase.ED].shape == subject.labels[Phase.ED].shape
+    assert subject.record["anatomy"]["method"] == "latent"
+
+
+def test_what_f_does_not_see_is_drawn_again(tmp_path, generator: Generator) -> None:
+    """A threshold that no confidence reaches puts the class out of reach, and the reason says why."""
+    generator.description.gates["confidence"] = {"threshold": {"ARV": 1.1}}
+    try:
+        with pytest.raises(Exception, match=r"classifier: confidence in ARV \(\d+\)"):
+            generator.generate(replace(specs()[0], max_attempts=20))
+    finally:
+        del generator.description.gates["confidence"]
+
+
+def test_a_bundle_without_anatomies_cannot_mix() -> None:
+    """The message says how to fit one that can."""
+    bundle = load_bundle(str(shared_bundle()))
+    del bundle.description.files[ANATOMIES_FILE]
+    conditions = (Condition(pathology=Pathology.ARV, count=1, method="mix"),)
+    with pytest.raises(InputError, match="--keep-anatomy"):
+        plan(Recipe(conditions=conditions), bundle)
+
+
+def test_a_mixture_has_no_severity() -> None:
+    """Severity is the weight of an interpolation, and there is none."""
+    with pytest.raises(InputError, match="severity"):
+        Recipe.parse({"conditions": [{"pathology": "ARV", "count": 1, "method": "mix", "severity": [0.5, 1.0]}]})
