@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
 import shutil
 import struct
 import time
+import traceback
 import warnings
 import zipfile
 import zlib
@@ -40,6 +40,7 @@ from synthgen.labels import Phase
 from synthgen.networks.bundle import SHIPPED, load_bundle
 from synthgen.seeding import Stage, numpy_stream
 from synthgen.simulate import simulate
+from synthgen.subjects import SourceSubject, SyntheticSubject
 
 Tree = dict[str, bytes]
 Rng = np.random.Generator
@@ -50,7 +51,9 @@ SAME, REFUSED, OTHER = "same", "refused", "other"
 SECONDS = 2.0
 """Processor time that one case may take."""
 
-_ROTA = "zarr hdf5 nifti archive bundle zarr hdf5 nifti archive folder acdc recipe zarr hdf5 nifti archive bundle folder "
+_ROTA = (
+    "zarr hdf5 nifti archive bundle zarr hdf5 nifti archive folder acdc recipe zarr hdf5 nifti archive bundle folder "
+)
 ROTA = (_ROTA + "acdc recipe").split()
 """The kind of case k is `ROTA[k % 20]`."""
 
@@ -258,7 +261,9 @@ def write_sealed(place: Place, path: str, data: bytes) -> None:
         for subject in manifest["subjects"]:
             name = subject["record"]["path"]
             subject["record"] = _entry(name, changed.get(name, place.tree[name]))
-        manifest["files"] = [_entry(f["path"], changed.get(f["path"], place.tree[f["path"]])) for f in manifest["files"]]
+        manifest["files"] = [
+            _entry(f["path"], changed.get(f["path"], place.tree[f["path"]])) for f in manifest["files"]
+        ]
         changed["manifest.json"] = seal_document(json.dumps(manifest).encode())
     for name, content in changed.items():
         place.write(name, content)
@@ -331,11 +336,11 @@ def read_dataset(place: Place) -> object:
     found = verify(place.root, deep=True)
     answer.append(None if found else contents(place.root))
     if complaint or found:
-        raise _Refused(tuple(answer)) from complaint
+        raise _RefusedError(tuple(answer)) from complaint
     return tuple(answer)
 
 
-class _Refused(DamageError):
+class _RefusedError(DamageError):
     """Something complained; `answer` holds what was read elsewhere, None where it was refused."""
 
     def __init__(self, answer: tuple) -> None:
@@ -349,7 +354,7 @@ def _read_subjects(root: Path) -> object:
     return [_facts(subject) for subject in subjects]
 
 
-def _facts(subject: Any) -> object:
+def _facts(subject: SourceSubject | SyntheticSubject) -> object:
     volumes = [v for group in (subject.images, subject.labels) for v in group.values()]
     voxels = [(hashlib.sha256(v.voxels.tobytes()).hexdigest(), v.shape, v.affine.tolist()) for v in volumes]
     known = (subject.subject_id, subject.pathology, subject.vendor, subject.body)
@@ -400,7 +405,16 @@ def _member(path: str) -> zipfile.ZipInfo:
 
 
 def _strange(path: str, rng: Rng) -> zipfile.ZipInfo:
-    names = ["../escaped", "/escaped", path + "/", "manifest.json", "x" * 60_000, path.upper(), "a\\..\\b", path + "\0x"]
+    names = [
+        "../escaped",
+        "/escaped",
+        path + "/",
+        "manifest.json",
+        "x" * 60_000,
+        path.upper(),
+        "a\\..\\b",
+        path + "\0x",
+    ]
     info = _member(str(rng.choice([path, *names])))
     info.external_attr = int(rng.choice([0o100644, 0o120777, 0o040755])) << 16
     info.compress_type = int(rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2]))
@@ -457,8 +471,7 @@ def _forged_tensors(data: bytes, rng: Rng) -> tuple[str, bytes]:
         what, text = change_json(body[start:end], rng)
     except ValueError:
         return near_start(data, rng)
-    del described[name]
-    moved = {k: v for k, v in described.items()}
+    moved = {key: value for key, value in described.items() if key != name}
     for value in moved.values():
         if "data_offsets" in value and value["data_offsets"][0] >= end:
             value["data_offsets"] = [offset + len(text) - (end - start) for offset in value["data_offsets"]]
@@ -567,17 +580,16 @@ def _write_folder(hearts: VirtualHearts, folder: Path) -> None:
 # --- one case ---
 
 
-def run_case(kinds: Mapping[str, Kind], seed: int, number: int) -> tuple[str, str, str]:
-    """Return kind, outcome and what was done; an outcome other than the three above is a fault."""
+def run_case(kinds: Mapping[str, Kind], seed: int, number: int, *, tell: bool = False) -> tuple[str, str, str]:
+    """Return kind, outcome and what was done; an outcome other than the three above is a fault. `tell`: show errors."""
     name = ROTA[number % len(ROTA)]
     kind = kinds[name]
     rng = numpy_stream(seed, subject=number, stage=Stage.EVALUATION)
-    random.seed(number)
     what = "nothing"
     try:
         what, may_differ = kind.change(kind.place, rng)
         begun = time.process_time()
-        outcome = _outcome(kind, may_differ=may_differ)
+        outcome = _outcome(kind, may_differ=may_differ, tell=tell)
         spent = time.process_time() - begun
         if spent > SECONDS:
             outcome = f"took {spent:.1f} s"
@@ -586,18 +598,22 @@ def run_case(kinds: Mapping[str, Kind], seed: int, number: int) -> tuple[str, st
     return name, outcome, what
 
 
-def _outcome(kind: Kind, *, may_differ: bool) -> str:
+def _outcome(kind: Kind, *, may_differ: bool, tell: bool) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = kind.read(kind.place)
-    except _Refused as error:
+    except _RefusedError as error:
         pairs = zip(error.answer, kind.first, strict=True)
         differs = any(one is not None and one != other for one, other in pairs)
         return "silent difference beside a complaint" if differs and not may_differ else REFUSED
     except SynthgenError as error:
+        if tell:
+            traceback.print_exc()
         return REFUSED if "\n" not in str(error) else "an error of several lines"
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the fault that is looked for
+        if tell:
+            traceback.print_exc()
         return f"{type(error).__name__}: {str(error)[:200]}"
     if found == kind.first:
         return SAME
