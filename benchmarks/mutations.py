@@ -179,7 +179,7 @@ def change_json(text: bytes, rng: Rng) -> tuple[str, bytes]:
     return f"{how} at {str(key)[:40]!r}: {fragment[:30]}", changed.encode("utf-8", "surrogatepass")
 
 
-def _nodes(value: Any) -> Iterator[tuple[Any, Any]]:
+def _nodes(value: object) -> Iterator[tuple[Any, Any]]:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         yield value, key
