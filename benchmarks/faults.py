@@ -34,6 +34,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import synthgen.build  # noqa: F401 - imported before commands are forked
+from synthgen.cli import run
 from synthgen.datasets.verify import verify
 from synthgen.seeding import Stage, numpy_stream
 
@@ -50,19 +52,58 @@ def contents(path: Path) -> Tree:
     return {p.relative_to(path).as_posix(): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
 
 
-def start(arguments: Sequence[str | Path]) -> subprocess.Popen[str]:
-    """Start a command of the program as the leader of its own session."""
-    command = [sys.executable, "-m", "synthgen", *map(str, arguments)]
-    return subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+class Child:
+    """A command of the program, running as the leader of a session of its own.
+
+    It is forked from this process, which has imported what commands need: the start of an interpreter, in which nothing
+    is written, is not worth killing.
+    """
+
+    def __init__(self, arguments: Sequence[str | Path]) -> None:
+        handle, name = tempfile.mkstemp()
+        self._log = Path(name)
+        self.pid = os.fork()
+        self.code: int | None = None
+        if self.pid == 0:
+            os.setsid()
+            os.dup2(handle, 2)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            code = 1
+            try:
+                code = run(list(map(str, arguments)))
+            finally:
+                os._exit(code)
+        os.close(handle)
+
+    def poll(self) -> int | None:
+        """Return its exit code, negative for a signal; None while it runs."""
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if pid else None
+        return self.code
+
+    def kill(self) -> None:
+        """Kill it with all its processes."""
+        os.killpg(self.pid, signal.SIGKILL)
+
+    def finish(self, timeout: float = 1200) -> tuple[int, str]:
+        """Wait for its end; return exit code and what it said on standard error."""
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            time.sleep(0.002)
+            if time.monotonic() > deadline:
+                self.kill()
+                deadline = float("inf")
+                self._log.write_text("it hangs", encoding="ascii")
+        said = self._log.read_text(encoding="utf-8")
+        self._log.unlink()
+        assert self.code is not None
+        return self.code, said
 
 
 def complete(arguments: Sequence[str | Path]) -> tuple[int, str]:
     """Run a command to its end; return exit code and what it said on standard error."""
-    child = start(arguments)
-    said = child.communicate(timeout=600)[1]
-    return child.returncode, said
+    return Child(arguments).finish()
 
 
 # --- kills ---
@@ -87,11 +128,11 @@ class Victim:
         """Run it once, undisturbed."""
         out = self.folder / "whole" / "cohort"
         self.before = [contents(source) for source in self.sources]
-        child = start(self.command(out))
+        child = Child(self.command(out))
         began = wait_for_work(child, out)
-        said = child.communicate()[1]
+        code, said = child.finish()
         self.seconds = time.monotonic() - began
-        if child.returncode:
+        if code:
             raise SystemExit(f"{self.name} fails undisturbed: {said}")
         self.whole = contents(out)
 
@@ -113,16 +154,17 @@ class Victim:
         if self.out is None:
             self.begin()
         assert self.out is not None
-        child = start(self.command(self.out))
+        child = Child(self.command(self.out))
         wait_for_work(child, self.out)
         time.sleep(moment)
-        os.killpg(child.pid, signal.SIGKILL)
-        child.communicate()
+        if child.poll() is None:
+            child.kill()
+        code, _ = child.finish()
         self.strikes += 1
         wrong = self.check(self.out)
         if self.strikes == 3 or self.out.exists():
             wrong += self.finish()
-        return child.returncode == -signal.SIGKILL, wrong
+        return code == -signal.SIGKILL, wrong
 
     def begin(self) -> Path:
         """Take a new folder to work in."""
@@ -147,8 +189,8 @@ class Victim:
         return [*wrong, *([f"left behind: {left}"] if left else [])]
 
 
-def wait_for_work(child: subprocess.Popen[str], out: Path) -> float:
-    """Wait until the unfinished folder is there (most of a short run is the start of the interpreter)."""
+def wait_for_work(child: Child, out: Path) -> float:
+    """Wait until the unfinished folder is there."""
     partial = out.with_name(out.name + ".partial")
     while child.poll() is None and not partial.exists() and not out.exists():
         time.sleep(0.002)
@@ -221,7 +263,7 @@ def lose_workers(
     for number in range(options.workers_killed):
         rng = numpy_stream(options.seed, subject=number, attempt=1, stage=Stage.EVALUATION)
         out = victim.begin()
-        child = start(victim.command(out))
+        child = Child(victim.command(out))
         wait_for_work(child, out)
         while child.poll() is None and not (workers := _workers(child.pid)):
             time.sleep(0.002)
@@ -229,16 +271,11 @@ def lose_workers(
         workers = _workers(child.pid)
         if workers:
             os.kill(int(rng.choice(workers)), signal.SIGKILL)
-        try:
-            said = child.communicate(timeout=120)[1]
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            note(f"worker {number}", ["the command hangs"])
-            continue
+        code, said = child.finish()
         last = said.strip().rpartition("\n")[2]
         clear = last.startswith("synthgen: ") and "unexpected" not in last and "Traceback" not in said
-        wrong = [] if child.returncode == 0 or clear else [f"exit code {child.returncode}: {said[-600:]}"]
-        ended["had none left" if not workers else "ended with a message" if child.returncode else "completed"] += 1
+        wrong = [] if code == 0 or clear else [f"exit code {code}: {said[-600:]}"]
+        ended["had none left" if not workers else "ended with a message" if code else "completed"] += 1
         note(f"worker {number}", [*wrong, *victim.finish()])
     return ended
 
@@ -371,12 +408,11 @@ def disk_campaign(_options: argparse.Namespace) -> int:
                 faults.append(f"with more room: {said}")
             subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
             expect("read-only", *complete([*build, place / "other"]), place / "other", "Read-only")
-        pair = [start([*build, folder / "twice"]) for _ in range(2)]
-        said = [child.communicate(timeout=600)[1] for child in pair]
-        codes = sorted(child.returncode for child in pair)
-        print(f"two at once: exit codes {codes}: {' '.join(s.splitlines()[-1] for s in said)}")
-        if codes != [0, 2] or contents(folder / "twice") != whole:
-            faults.append(f"two at once: {codes}, {said}")
+        pair = [Child([*build, folder / "twice"]) for _ in range(2)]
+        ends = sorted(child.finish() for child in pair)
+        print(f"two at once: exit codes {[code for code, _ in ends]}: {ends[1][1].strip()}")
+        if [code for code, _ in ends] != [0, 2] or contents(folder / "twice") != whole:
+            faults.append(f"two at once: {ends}")
     return report(faults)
 
 
