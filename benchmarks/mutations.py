@@ -534,9 +534,20 @@ def read_recipe(place: Place) -> object:
     return recipe.as_dict(), [condition.key for condition in recipe.conditions], recipe.count
 
 
+class _Remembered(VirtualHearts):
+    """Virtual hearts that are simulated once, however often they are asked for."""
+
+    def __getitem__(self, index: int) -> SourceSubject:
+        """Return heart `index`."""
+        known: dict[int, SourceSubject] = self.__dict__.setdefault("known", {})
+        if index not in known:
+            known[index] = super().__getitem__(index)
+        return known[index]
+
+
 def make_kinds(folder: Path, bundle: Path = SHIPPED / "default") -> Mapping[str, Kind]:
     """Write one small sound input of each kind below `folder` and read it once."""
-    hearts = VirtualHearts(2, pixels=64, spacing_mm=2.5)
+    hearts = _Remembered(2, pixels=64, spacing_mm=2.5)
     simulate(hearts, folder / "zarr", workers=1)
     for container in ("hdf5", "nifti"):
         convert(folder / "zarr", folder / container, container)
