@@ -13,7 +13,7 @@ from tiny_bundle import shared_bundle
 from synthgen.datasets.verify import verify
 
 MUTATIONS = Path(__file__).parents[1] / "benchmarks" / "mutations.py"
-COUNT = 300
+COUNT = 200
 
 
 @pytest.fixture(scope="module")
