@@ -5,7 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+from synthgen.errors import PartialError
 
 
 def usable_processors() -> int:
@@ -23,6 +28,23 @@ def worker_pool(workers: int | None = None) -> ProcessPoolExecutor:
     """
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers or usable_processors(), mp_context=context, initializer=_ignore_interrupt)
+
+
+@contextmanager
+def worker_deaths() -> Iterator[None]:
+    """Turn the death of a worker process into a message; to be put around every use of a pool.
+
+    Raises
+    ------
+    PartialError
+        If a worker process was killed, by someone or for want of memory.
+    """
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise PartialError(
+            "a worker process was killed, perhaps for want of memory; run the same command again, with fewer workers."
+        ) from error
 
 
 def _ignore_interrupt() -> None:

@@ -18,7 +18,7 @@ from synthgen.errors import InputError
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.indices import measure
 from synthgen.labels import Pathology, Vendor
-from synthgen.processes import usable_processors, worker_pool
+from synthgen.processes import usable_processors, worker_deaths, worker_pool
 from synthgen.subjects import LabelScheme, SourceCohort, SourceSubject, SyntheticSubject
 
 
@@ -225,12 +225,13 @@ class Prefetched:
         return subject
 
     def _await(self, pool: ProcessPoolExecutor, index: int) -> SourceSubject:
-        while self._next < len(self._order) and len(self._jobs) < _AHEAD * self._workers:
-            job = self._order[self._next]
-            self._jobs[job] = pool.submit(_make, self._cohort, job)
-            self._next += 1
-        made = self._jobs.pop(index, None)
-        return self._cohort[index] if made is None else made.result()
+        with worker_deaths():
+            while self._next < len(self._order) and len(self._jobs) < _AHEAD * self._workers:
+                job = self._order[self._next]
+                self._jobs[job] = pool.submit(_make, self._cohort, job)
+                self._next += 1
+            made = self._jobs.pop(index, None)
+            return self._cohort[index] if made is None else made.result()
 
 
 def _make(cohort: SourceCohort, index: int) -> SourceSubject:

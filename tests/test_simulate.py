@@ -12,7 +12,7 @@ from synthgen.cohorts.mnms import Mnms
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.verify import verify
 from synthgen.datasets.writer import DatasetWriter
-from synthgen.errors import InputError
+from synthgen.errors import InputError, PartialError
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.indices import measure
 from synthgen.labels import HEART, Pathology, Phase, Vendor
@@ -106,6 +106,16 @@ def test_prefetching_keeps_the_cohort(hearts) -> None:
         assert ahead[0].subject_id == hearts.subject_id(0)
         assert ahead[1].subject_id == hearts.subject_id(1)
         assert (ahead.name, ahead.licence, len(ahead)) == (hearts.name, hearts.licence, 3)
+
+
+def test_a_killed_worker_is_a_message(hearts) -> None:
+    """When a worker process dies, the next subject is a PartialError in one line, not a hang or a traceback."""
+    with Prefetched(hearts, [0, 1, 2], workers=2) as ahead:
+        ahead[0]
+        for process in list(ahead._pool._processes.values()):
+            process.kill()
+        with pytest.raises(PartialError, match="worker process was killed"):
+            list(map(ahead.__getitem__, [1, 2, 0]))
 
 
 def test_classes_and_vendors_are_those_asked_for(tmp_path) -> None:

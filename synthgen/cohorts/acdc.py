@@ -22,6 +22,7 @@ _PATIENT = re.compile(r"patient\d{3,}")
 _FOLDERS = (".", "training", "database/training")
 _RIGHT_VENTRICLE = "RV"  # what ACDC calls the class ARV
 _MAX_FRAMES = 200
+_MAX_CONFIG_BYTES = 2**16
 _FRAMES = {Phase.ED: 1, Phase.ES: 2}  # of a written cohort
 
 
@@ -150,6 +151,9 @@ def _load(patient: Path, stem: str, kind: Kind) -> Loaded:
 
 
 def _read_info(config: Path) -> dict[str, str]:
+    if not config.is_file() or config.stat().st_size > _MAX_CONFIG_BYTES:  # reading a pipe would never end
+        got = "a larger file" if config.is_file() else "no file"
+        raise InputError(config, expected=f"a text file of at most {_MAX_CONFIG_BYTES} bytes", got=got)
     try:
         text = config.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ Labels are 1 LV cavity, 2 LV myocardium, 3 RV cavity; with `label_scheme="tissue
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -64,7 +65,7 @@ class NiftiFolder(SourceCohort):
     citation = ""
 
     def __init__(self, folder: Path, *, label_scheme: LabelScheme = "heart") -> None:
-        self.name = folder.resolve().name
+        self.name = _real(folder).name
         self.label_scheme: LabelScheme = label_scheme
         self._folder = folder
         self._table = folder / TABLE
@@ -110,10 +111,15 @@ class NiftiFolder(SourceCohort):
         loaded = {}
         for phase in Phase:
             file = self._folder / row[_FILES[phase, kind]]
-            if not file.resolve().is_relative_to(self._folder.resolve()):
+            if not _real(file).is_relative_to(_real(self._folder)):
                 raise InputError(self._where(row), expected="a path inside the folder of the table", got=str(file))
             loaded[phase] = Loaded(read_volume(file, kind=kind), file)
         return loaded
+
+
+def _real(path: Path) -> Path:
+    """Return where a path leads; links that go round in a circle are left to whoever opens them."""
+    return Path(os.path.realpath(path))
 
 
 def _read_table(table: Path) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from synthgen.cohorts.preprocess import PreparedSubject, prepare
 from synthgen.indices import Indices
 from synthgen.labels import Pathology, Phase, Sex, Vendor
-from synthgen.processes import worker_pool
+from synthgen.processes import worker_deaths, worker_pool
 from synthgen.subjects import Body, SourceCohort
 
 Progress = Callable[[int, int], None]
@@ -44,10 +44,12 @@ class PreparedStore:
         ------
         InputError
             What reading or preparing the first bad subject raised; subjects done before it stay.
+        PartialError
+            If a worker process was killed; subjects done before stay.
         """
         missing = [i for i in range(len(cohort)) if not self._file(i).exists()]
         done = len(cohort) - len(missing)
-        with worker_pool(workers) as pool:
+        with worker_deaths(), worker_pool(workers) as pool:
             jobs = [pool.submit(_prepare_one, cohort, i, self._file(i), self.pixels, self.spacing_mm) for i in missing]
             try:
                 for job in as_completed(jobs):

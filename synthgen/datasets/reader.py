@@ -6,10 +6,13 @@ import hashlib
 from pathlib import Path
 from typing import overload
 
-from synthgen.datasets.containers import read_volume, store_of
+from numpy.typing import NDArray
+
+from synthgen.datasets.containers import store_of
 from synthgen.datasets.documents import MAX_DOCUMENT_BYTES, parse_document
 from synthgen.datasets.files import read_bytes
 from synthgen.datasets.manifest import MANIFEST, Manifest, RecordEntry, load_manifest
+from synthgen.datasets.quantisation import dequantise
 from synthgen.datasets.record import SubjectRecord, array_digest
 from synthgen.datasets.store import KINDS, Kind, StoredSubject
 from synthgen.errors import DamageError
@@ -32,10 +35,9 @@ def read_subject(root: Path, record: SubjectRecord, container: str) -> Synthetic
     """
 
     def volumes(kind: Kind) -> dict[Phase, Volume]:
-        return {
-            phase: Volume(read_volume(container, root, record, phase, kind), record.spacing_mm, record.affine_ras)
-            for phase in Phase
-        }
+        stored = {phase: _checked_volume(container, root, record, phase, kind) for phase in Phase}
+        voxels = {p: dequantise(v, record.intensity) if kind == "image" else v for p, v in stored.items()}
+        return {phase: Volume(voxels[phase], record.spacing_mm, record.affine_ras) for phase in Phase}
 
     return SyntheticSubject(
         subject_id=record.id,
@@ -47,6 +49,14 @@ def read_subject(root: Path, record: SubjectRecord, container: str) -> Synthetic
         indices={name: float("nan") if value is None else value for name, value in record.indices.items()},
         record=record.history,
     )
+
+
+def _checked_volume(container: str, root: Path, record: SubjectRecord, phase: Phase, kind: Kind) -> NDArray:
+    """Read one volume as stored; DamageError also if it is a whole one, but another (two files that were exchanged)."""
+    volume = store_of(container).read(root, record, phase, kind)
+    if array_digest(volume) != getattr(record.digests[phase], kind):
+        raise DamageError(f"{root.name}: {kind} of {record.id} at {phase} is not what was written.")
+    return volume
 
 
 class StoredDataset:
@@ -100,14 +110,11 @@ class StoredDataset:
     def stored(self, subject_id: str) -> StoredSubject:
         """Read a subject as it is stored, checked voxel by voxel against its digests; DamageError if they differ."""
         record = self.record(subject_id)
-        store = store_of(self.manifest.layout.container)
+        container = self.manifest.layout.container
         volumes = {
-            kind: {phase: store.read(self.path, record, phase, kind) for phase in record.digests} for kind in KINDS
+            kind: {phase: _checked_volume(container, self.path, record, phase, kind) for phase in record.digests}
+            for kind in KINDS
         }
-        for phase, digests in record.digests.items():
-            for kind in KINDS:
-                if array_digest(volumes[kind][phase]) != getattr(digests, kind):
-                    raise DamageError(f"{self.path.name}: {kind} of {subject_id} at {phase} is not what was written.")
         return StoredSubject(entry=record.entry(), volumes=volumes, history=record.history)
 
     def _read(self, entry: RecordEntry) -> SyntheticSubject:

@@ -1,5 +1,6 @@
 """ACDC's layout: written and read, its traps, and every way in which a patient's folder can be wrong."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -131,6 +132,13 @@ def test_a_missing_or_binary_config_is_named(folder, tmp_path):
         Acdc(folder)
     config.unlink()
     with pytest.raises(InputError, match="patient003"):
+        Acdc(folder)
+    os.mkfifo(config)  # reading it would wait for ever
+    with pytest.raises(InputError, match="patient003"):
+        Acdc(folder)
+    config.unlink()
+    config.write_bytes(b"x" * 2**17)
+    with pytest.raises(InputError, match="larger"):
         Acdc(folder)
     for empty in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(InputError, match="patient001"):

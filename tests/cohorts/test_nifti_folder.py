@@ -102,6 +102,16 @@ def test_a_wrong_cell_is_named(tmp_path, rows, change, match):
         NiftiFolder(tmp_path)[0]
 
 
+def test_a_link_that_goes_in_a_circle_is_named(tmp_path, rows):
+    """A file that links to itself is an InputError like any file that is not there."""
+    tabulate(tmp_path, rows)
+    file = tmp_path / rows[0]["ed_image"]
+    file.unlink()
+    file.symlink_to(file.name)
+    with pytest.raises(InputError, match=file.name):
+        NiftiFolder(tmp_path)[0]
+
+
 def test_empty_body_cells_mean_unknown(tmp_path, rows):
     """Empty height, weight and sex give a subject without body; a byte order mark is no obstacle."""
     tabulate(tmp_path, [rows[0] | {"height_cm": "", "sex": ""}, rows[1]], "utf-8-sig")

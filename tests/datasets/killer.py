@@ -1,7 +1,7 @@
 """Write a dataset in child processes that are killed; started by test_writer.py, reports JSON on standard output.
 
 Arguments: folder, mode. `exhaustive` kills a build before every single file operation, `growth` and `conversion` an
-extension and a conversion; `timed` kills a build at ten arbitrary moments.
+extension and a conversion; `timed` kills each of them at ten arbitrary moments.
 """
 
 from __future__ import annotations
@@ -141,25 +141,50 @@ def everywhere(folder: Path, work) -> dict:
 
 
 def timed(folder: Path) -> dict:
-    """Kill ten times at arbitrary moments, four threads writing, resuming the same dataset each time."""
+    """Kill ten times at arbitrary moments, each of: a build by four threads, an extension, conversions. After each kill
+    the same dataset is resumed, until it is whole.
+    """
     rng = np.random.default_rng(0)
     subjects = [_phantoms.make_phantom(number, (2, 32, 32)) for number in range(40)]
-    write(folder / "whole", subjects, 1, threads=4)
-    out, faults, kills = folder / "killed" / "cohort", [], 0
-    for _ in range(10):
-        pid = os.fork()
-        if pid == 0:
-            write(out, subjects, 1, threads=4)
+    parent = folder / "parent"
+    write(parent, subjects[:20], 1)
+    before = contents(parent)
+    works = {
+        "build": lambda out: write(out, subjects, 1, threads=4),
+        "extension": lambda out: grow(out, parent, subjects),
+        "hdf5": lambda out: convert(parent, out, "hdf5"),
+        "nifti": lambda out: convert(parent, out, "nifti"),
+    }
+    kills, faults = dict.fromkeys(works, 0), []
+    for name, work in works.items():
+        begun = time.monotonic()
+        work(folder / name)
+        seconds = time.monotonic() - begun
+        whole, out = contents(folder / name), folder / f"{name}-0"
+        for number in range(1, 11):
+            kills[name] += killed(lambda out=out, work=work: work(out), float(rng.uniform(0, seconds / 3)))
+            faults += state(out)
+            if number == 10 and not out.exists():
+                work(out)
+            if out.exists():
+                faults += [] if contents(out) == whole else [f"{name}: differs from the uninterrupted dataset"]
+                out = folder / f"{name}-{number}"
+    if contents(parent) != before:
+        faults.append("the parent changed")
+    return {"kills": sum(kills.values()), "fewest": min(kills.values()), "faults": faults}
+
+
+def killed(work, seconds: float) -> bool:
+    """Run `work` in a fork, kill it after some time, and return whether it was still running."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        finally:
             os._exit(0)
-        time.sleep(float(rng.uniform(0.002, 0.03)))
-        os.kill(pid, signal.SIGKILL)
-        kills += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
-        faults += state(out)
-    if not out.exists():
-        write(out, subjects, 1, threads=4)
-    if contents(out) != contents(folder / "whole"):
-        faults.append("differs from the uninterrupted dataset")
-    return {"kills": kills, "faults": faults}
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
 
 
 if __name__ == "__main__":

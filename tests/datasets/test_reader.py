@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from synthgen.datasets.containers import CONTAINERS
+from synthgen.datasets.convert import convert
 from synthgen.datasets.documents import render_document
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.verify import verify
@@ -63,6 +65,22 @@ def mutate(raw: bytes, rng: np.random.Generator) -> bytes:
     if kind == 4:
         return raw[:place] + raw[:place][-length:] + raw[place:]
     return raw[:place] + bytes([raw[place] ^ int(rng.integers(1, 256))]) + raw[place + 1 :]
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_whole_volumes_in_each_others_place_are_not_read(small_dataset, tmp_path, container):
+    """Files that were exchanged fit their own checksums; reading compares voxels with the record and refuses them."""
+    folder = convert(small_dataset, tmp_path / "dataset", container)
+    record = StoredDataset(folder).record("syn-0000")
+    paths = [folder / f.path for f in record.files if "label" in f.path and not f.path.endswith(".json")]
+    if container == "hdf5":  # both phases of a subject are in one file
+        paths = sorted((folder / "volumes.hdf5").glob("syn-*.h5"))
+    first, second = (path.read_bytes() for path in paths)
+    assert first != second
+    paths[0].write_bytes(second)
+    paths[1].write_bytes(first)
+    with pytest.raises(DamageError, match="not what was written"):
+        StoredDataset(folder).read("syn-0000")
 
 
 def test_three_hundred_mutations_never_surprise(small_dataset):

@@ -254,11 +254,12 @@ def test_a_full_disk_is_one_line(tmp_path, phantom, monkeypatch):
 
 @pytest.mark.parametrize("mode", ["exhaustive", "growth", "conversion", "timed"])
 def test_a_killed_build_resumes_to_the_same_bytes(tmp_path, mode, child_environment):
-    """After a kill -9 before any file operation of a build, an extension or a conversion, or at any moment with four
-    threads writing, nothing half-written is visible, and resuming gives the uninterrupted dataset byte for byte.
+    """After a kill -9 before any file operation of a build, an extension or a conversion, or at any moment of them,
+    nothing half-written is visible, and resuming gives the uninterrupted dataset byte for byte.
     """
     command = [sys.executable, str(KILLER), str(tmp_path), mode]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300, env=child_environment)
     result = json.loads(done.stdout)
     assert result["faults"] == []
-    assert result["kills"] >= (5 if mode == "timed" else 50)
+    assert result["kills"] >= (20 if mode == "timed" else 50)
+    assert result.get("fewest", 1) >= 1
