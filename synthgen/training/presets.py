@@ -310,6 +310,7 @@ SMALL = Preset(
         discriminator={"widths": [16, 32, 32, 32]},
         samples=12_000,
         learning_rate=1e-3,
+        ema=0.99,
         rotation_degrees=15.0,
         shift_pixels=3.0,
         zoom=0.06,
