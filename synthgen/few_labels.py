@@ -186,8 +186,8 @@ def compare_with_few_labels(
     cohort
         Divided 70 : 30 by subject, stratified by class.
     out
-        Folder of this study alone: `split.json`, `prepared`, one folder per training, `results.json`. What is finished
-        in it stays; fractions may be added later.
+        Folder of this study alone: `split.json`, `prepared`, one folder per training, `results.json`, which has the
+        fractions of the last call. What is finished in it stays; fractions may be added later.
 
     Raises
     ------
@@ -199,13 +199,12 @@ def compare_with_few_labels(
     torch.set_num_threads(usable_processors())
     data = _prepare(cohort, out, study, listener)
     fractions = {len(data.split.labelled(fraction)): fraction for fraction in sorted(study.fractions)}
-    arms = []
+    outcome = Outcome(folder=out, train=len(data.split.train), test=len(data.test), arms=[])
     for labelled, fraction in sorted(fractions.items(), reverse=True):
         for network in (SDNET, UNET):
             subjects = _train_and_test(network, labelled, data, out, study, listener)
-            arms.append(Arm(network=network, fraction=fraction, labelled=labelled, subjects=subjects))
-    outcome = Outcome(folder=out, train=len(data.split.train), test=len(data.test), arms=arms)
-    _write(out / RESULTS_FILE, _document(outcome, cohort, study))
+            outcome.arms.append(Arm(network=network, fraction=fraction, labelled=labelled, subjects=subjects))
+            _write(out / RESULTS_FILE, _document(outcome, cohort, study))  # readable while the rest is trained
     return outcome
 
 
@@ -218,7 +217,8 @@ def _prepare(cohort: SourceCohort, out: Path, study: Study, listener: Listener) 
     described = {"cohort": cohort.name, "fingerprint": cohort.fingerprint(), "pixels": study.grid, "seed": study.seed}
     if (out / SPLIT_FILE).exists():
         _same_study(out / SPLIT_FILE, described)
-    _write(out / SPLIT_FILE, described)
+    else:
+        _write(out / SPLIT_FILE, described)
     store.fill(cohort, progress=lambda done, total: listener.count("subjects prepared", done, total))
     subjects = list(store)
     split = split_subjects([subject.pathology for subject in subjects], seed=study.seed)

@@ -24,9 +24,8 @@ def levels(count: int = 12) -> LevelPairs:
     slices = heart_slices(2 * count)
     labels, images = (a.reshape(count, 2, 32, 32) for a in (slices.labels, slices.images))
     subjects = np.arange(count, dtype=np.int64) // 2
-    classes = np.array(
-        [CLASSES.index((Pathology.NOR, Pathology.ARV, Pathology.HCM)[s % 3]) for s in subjects], np.int64
-    )
+    rota = [CLASSES.index(p) for p in (Pathology.NOR, Pathology.ARV, Pathology.HCM)]
+    classes = np.array(rota, np.int64)[subjects % 3]
     shade = np.array([0.0, 0.3, 0.6], np.float16)[subjects % 3][:, None, None, None]
     return LevelPairs(
         labels=labels,
