@@ -189,6 +189,7 @@ class Prefetched:
         self.citation: str = cohort.citation
         self.label_scheme: LabelScheme = cohort.label_scheme
         self.of_patients: bool = cohort.of_patients
+        self.subject_pathologies, self.subject_vendors = cohort.subject_pathologies, cohort.subject_vendors
         self._cohort, self._order, self._progress = cohort, list(order), progress
         self._workers = min(workers or usable_processors(), max(len(self._order), 1))
         self._pool: ProcessPoolExecutor | None = None

@@ -65,7 +65,8 @@ class SourceCohort(Protocol):
     """A readable cohort. Configuration happens in the constructor; reading happens in `__getitem__`, lazily.
 
     Responsible for: a stable order, unique ids, labels in the codes of `Tissue`, geometry checked. `of_patients` tells
-    whether ids and voxels are somebody's, so that what is stored of them is kept to what is needed.
+    whether ids and voxels are somebody's, so that what is stored of them is kept to what is needed. Class and vendor
+    of each subject are known without reading voxels.
     Not responsible for: resampling, cropping, normalising (`cohorts.preprocess`).
     """
 
@@ -74,6 +75,8 @@ class SourceCohort(Protocol):
     citation: str
     label_scheme: LabelScheme
     of_patients: bool
+    subject_pathologies: list[Pathology]
+    subject_vendors: list[Vendor]
 
     def fingerprint(self) -> str:
         """Return a text that changes when the cohort does: what a fit compares to know whether it can go on."""

@@ -38,8 +38,8 @@ class Acdc(SourceCohort):
 
     Attributes
     ----------
-    subject_pathologies
-        The class of each subject, in the order of the cohort.
+    subject_pathologies, subject_vendors
+        Class and vendor of each subject, in the order of the cohort.
 
     Raises
     ------
@@ -67,6 +67,7 @@ class Acdc(SourceCohort):
         self._info = [_read_info(patient / "Info.cfg") for patient in self._folders]
         entries = zip(self._folders, self._info, strict=True)
         self.subject_pathologies = [_parse_group(patient / "Info.cfg", info) for patient, info in entries]
+        self.subject_vendors = [Vendor.A] * len(self._folders)
 
     def fingerprint(self) -> str:
         """Return a digest of the names and sizes of the files that are read."""
@@ -94,7 +95,7 @@ class Acdc(SourceCohort):
         person = Person(
             subject_id=patient.name,
             pathology=self.subject_pathologies[index],
-            vendor=Vendor.A,
+            vendor=self.subject_vendors[index],
             body=Body(height_cm=size[0], weight_kg=size[1]) if size else None,
         )
         return assemble(

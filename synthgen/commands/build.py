@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -23,7 +23,9 @@ from synthgen.commands.options import (
 from synthgen.errors import InputError
 
 if TYPE_CHECKING:
-    from synthgen.engine.recipe import Recipe
+    from synthgen.engine.balance import By
+    from synthgen.engine.recipe import Method, Recipe
+    from synthgen.labels import Pathology, Vendor
 
 
 @click.command()
@@ -37,9 +39,29 @@ if TYPE_CHECKING:
     help="How latents hang together: class, separable, recipient, paper or none.  [default: class]",
 )
 @click.option(
+    "--method",
+    type=click.Choice(["latent", "mix"]),
+    default=None,
+    help="Anatomy drawn from the class, or structures of it put into normal hearts.  [default: latent]",
+)
+@click.option(
+    "--balance",
+    "balance_by",
+    type=click.Choice(["class", "vendor"]),
+    default=None,
+    help="Instead of --target: what every class, or every vendor, of --like lacks.",
+)
+@click.option("--like", default=None, help="Cohort to balance: hearts:N, acdc:DIR, mnms:DIR, nifti:DIR or a dataset.")
+@click.option(
     "--recipe", "recipe_file", type=FOLDER, default=None, help="JSON file with the request, instead of options."
 )
 @click.option("--bundle", default=None, help="Name or folder of the fitted generator.  [default: default]")
+@click.option(
+    "--renderer",
+    type=click.Choice(["spade", "sdnet"]),
+    default=None,
+    help="Images from label maps, or from SDNet's factors.  [default: spade]",
+)
 @click.option("--seed", type=int, default=None, help="Root of all chance.  [default: 0]")
 @click.option("--out", type=FOLDER, default=None, help="Folder to make; must not exist.  [default: one below cohorts/]")
 @format_option
@@ -53,8 +75,12 @@ def build(
     styles: tuple[str, ...],
     span: str | None,
     correlation: str | None,
+    method: str | None,
+    balance_by: str | None,
+    like: str | None,
     recipe_file: Path | None,
     bundle: str | None,
+    renderer: str | None,
     seed: int | None,
     out: Path | None,
     container: str | None,
@@ -69,8 +95,17 @@ def build(
 
         synthgen build --target ARV --count 168
     """
-    request = _Request(targets=targets, count=count, styles=styles, span=span, correlation=correlation)
-    general: dict[str, object] = {"seed": seed, "bundle": bundle, "format": container}
+    request = _Request(
+        targets=targets,
+        count=count,
+        styles=styles,
+        span=span,
+        correlation=correlation,
+        method=method,
+        balance_by=balance_by,
+        like=like,
+    )
+    general: dict[str, object] = {"seed": seed, "bundle": bundle, "renderer": renderer, "format": container}
     general = {name: value for name, value in general.items() if value is not None}
     recipe = request.recipe(general) if recipe_file is None else request.recipe_from(recipe_file, general)
     folder = out or Path("cohorts") / (recipe_file.stem if recipe_file else _name(recipe))
@@ -120,25 +155,47 @@ class _Request:
     styles: tuple[str, ...]
     span: str | None
     correlation: str | None
+    method: str | None
+    balance_by: str | None
+    like: str | None
 
     def recipe(self, general: Mapping[str, object]) -> Recipe:
         """Return the recipe that the options describe; InputError names the option at fault."""
+        if self.balance_by or self.like:
+            return self._balanced(general)
         classes, letters = pathologies(self.targets), vendors(self.styles)
         if not classes:
             raise InputError("--target", expected="a class, such as --target ARV, or a --recipe", got="neither")
         if self.count is None or self.count < 1:
             got = "none" if self.count is None else str(self.count)
             raise InputError("--count", expected="at least 1 subject of each class", got=got)
-        common = {"count": self.count} | ({} if self.span is None else {"severity": severity(self.span)})
+        common: dict[str, object] = {"count": self.count}
+        common |= {} if self.span is None else {"severity": severity(self.span)}
+        common |= {} if self.method is None else {"method": self.method}
         conditions = [{"pathology": p, "vendor": v, **common} for p in classes for v in letters or (None,)]
         correlation = {} if self.correlation is None else {"correlation": self.correlation}
         from synthgen.engine.recipe import Recipe
 
         return Recipe.parse({"conditions": conditions, **correlation, **general}, subject="options")
 
+    def _balanced(self, general: Mapping[str, object]) -> Recipe:
+        """Return the recipe of what a cohort lacks."""
+        given = {"--target": self.targets, "--count": self.count, "--vendor": self.styles, "--severity": self.span}
+        wrong = [name for name, value in given.items() if value not in (None, ())]
+        if wrong or not (self.balance_by and self.like):
+            got = ", ".join(wrong) or ("--like" if self.like else "--balance") + " alone"
+            raise InputError("options", expected="--balance and --like, without --target and its like", got=got)
+        from synthgen.engine.balance import balance
+        from synthgen.engine.recipe import Recipe
+
+        conditions = balance(_kinds(self.like), cast("By", self.balance_by), cast("Method", self.method or "latent"))
+        correlation = {} if self.correlation is None else {"correlation": self.correlation}
+        asked = [condition.model_dump(mode="json") for condition in conditions]
+        return Recipe.parse({"conditions": asked, **correlation, **general}, subject="options")
+
     def recipe_from(self, file: Path, general: Mapping[str, object]) -> Recipe:
         """Return the recipe in `file`, with the general options; others would contradict it."""
-        names = {"targets": "--target", "styles": "--vendor", "span": "--severity"}
+        names = {"targets": "--target", "styles": "--vendor", "span": "--severity", "balance_by": "--balance"}
         given = [names.get(name, f"--{name}") for name, value in asdict(self).items() if value not in (None, ())]
         if given:
             raise InputError("--recipe", expected="no other option that says what to make", got=", ".join(given))
@@ -147,9 +204,22 @@ class _Request:
         return Recipe.parse({**Recipe.load(file).as_dict(), **general}, subject=file)
 
 
+def _kinds(like: str) -> list[tuple[Pathology, Vendor]]:
+    """Return class and vendor of every subject of a dataset, or of a cohort as `fit` names it."""
+    if Path(like, "manifest.json").is_file():
+        from synthgen.datasets.manifest import load_manifest
+
+        return [(entry.pathology, entry.vendor) for entry in load_manifest(Path(like)).subjects]
+    from synthgen.commands.fit import open_cohort
+
+    cohort = open_cohort(like)
+    return list(zip(cohort.subject_pathologies, cohort.subject_vendors, strict=True))
+
+
 def _name(recipe: Recipe) -> str:
     """Return a folder name that tells what was asked for."""
     classes = list(dict.fromkeys(str(condition.pathology) for condition in recipe.conditions))
     letters = list(dict.fromkeys(str(condition.vendor) for condition in recipe.conditions if condition.vendor))
     vendor = f"-vendor-{''.join(letters)}" if letters else ""
-    return f"{'-'.join(classes)}-{recipe.count}{vendor}-seed{recipe.seed}"
+    mixed = "-mix" if any(condition.method == "mix" for condition in recipe.conditions) else ""
+    return f"{'-'.join(classes)}-{recipe.count}{vendor}{mixed}-seed{recipe.seed}"

@@ -72,6 +72,8 @@ class VirtualHearts:
         _require(spacing_mm is None or 0.5 <= spacing_mm <= 4.0, "spacing_mm", "0.5 to 4 mm", spacing_mm)
         _require(bool(self.pathologies), "pathologies", "at least one", "none")
         _require(bool(self.vendors), "vendors", "at least one", "none")
+        self.subject_pathologies = [self.pathologies[i % len(self.pathologies)] for i in range(count)]
+        self.subject_vendors = [self.vendors[(i // len(self.pathologies)) % len(self.vendors)] for i in range(count)]
         self.count, self.seed, self.pixels, self.spacing_mm, self.artefacts = count, seed, pixels, spacing_mm, artefacts
 
     def fingerprint(self) -> str:
@@ -111,13 +113,12 @@ class VirtualHearts:
     def draw(self, index: int) -> VirtualSubject:
         """Return the anatomy of subject `index` without simulating it."""
         position = self._position(index)
-        return sample(self.seed, position, self.pathologies[position % len(self.pathologies)])
+        return sample(self.seed, position, self.subject_pathologies[position])
 
     def style(self, index: int) -> ScannerStyle:
         """Return the drawn scanner style of subject `index`."""
         position = self._position(index)
-        vendor = self.vendors[(position // len(self.pathologies)) % len(self.vendors)]
-        return draw_style(vendor, numpy_stream(self.seed, position, 0, Stage.STYLE))
+        return draw_style(self.subject_vendors[position], numpy_stream(self.seed, position, 0, Stage.STYLE))
 
     def _simulate(self, subject: VirtualSubject, style: ScannerStyle) -> Simulation:
         geometry = heart_geometry.build(subject)

@@ -72,6 +72,14 @@ class ListCohort(list):
 
     name, licence, citation, label_scheme, of_patients = "list", "none", "", "heart", False
 
+    @property
+    def subject_pathologies(self):
+        return [subject.pathology for subject in self]
+
+    @property
+    def subject_vendors(self):
+        return [subject.vendor for subject in self]
+
     def fingerprint(self):
         return str(len(self))
 

@@ -70,6 +70,40 @@ def test_every_option_reaches_the_recipe(asked) -> None:
     assert (asked["out"], asked["workers"], asked["device"]) == (Path("x"), 2, "cpu")
 
 
+def test_mixing_and_its_renderer_are_asked_for_by_name(asked) -> None:
+    """Method and renderer reach the recipe, and the folder's name tells a mixed cohort."""
+    assert cli.run(["build", "--target", "ARV", "--count", "3", "--method", "mix", "--renderer", "sdnet"]) == 0
+    assert asked["recipe"].conditions[0].method == "mix"
+    assert asked["recipe"].renderer == "sdnet"
+    assert asked["out"] == Path("cohorts/ARV-3-mix-seed0")
+
+
+def test_a_cohort_is_balanced_by_what_it_lacks(asked) -> None:
+    """Twelve virtual hearts take classes in turn: three of each of the first two, two of the others, which get one."""
+    assert cli.run(["build", "--balance", "class", "--like", "hearts:12", "--method", "mix"]) == 0
+    conditions = asked["recipe"].conditions
+    assert {c.pathology: c.count for c in conditions} == dict.fromkeys(list(Pathology)[2:], 1)
+    assert {c.method for c in conditions} == {"mix"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--balance class",
+        "--like hearts:12",
+        "--balance class --like hearts:12 --target ARV",
+        "--balance vendor --like hearts:12 --count 3",
+        "--balance class --like hearts:10",
+        "--balance class --like nowhere",
+    ],
+)
+def test_balancing_needs_a_cohort_and_nothing_else(asked, capsys, line: str) -> None:
+    """Half a request, a contradiction, a cohort that lacks nothing and one that is none are usage errors."""
+    assert cli.run(["build", *line.split()]) == 2
+    assert capsys.readouterr().err.startswith("synthgen: ")
+    assert asked == {}
+
+
 def test_a_recipe_file_says_it_all(asked, tmp_path) -> None:
     """A recipe file is taken as it is, named after itself; seed and bundle may be said again on the command line."""
     file = tmp_path / "mine.json"
