@@ -325,7 +325,7 @@ SMALL = Preset(
         decay=1e-5,
     ),
     mixing=MixingSettings(
-        network={"widths": [64, 64, 64]}, critic={"widths": [16, 32, 64]}, samples=8_000, learning_rate=4e-4
+        network={"widths": [32, 32, 32]}, critic={"widths": [16, 32, 64]}, samples=3_000, learning_rate=4e-4
     ),
 )
 
