@@ -210,6 +210,36 @@ class ClassifierSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DiagnosisSettings:
+    """Residual classifier that measures what training subjects are worth; no row of the table of fits.
+
+    Attributes
+    ----------
+    network
+        Arguments of `ResidualClassifier`.
+    samples, batch_size
+        Levels, each with both phases.
+    decay
+        Decoupled weight decay (AdamW).
+    ema
+        Decay per step of the averaged weights, the ones that are kept; 0 keeps the last.
+    rotation_degrees, shift_pixels, zoom, intensity
+        As in `ClassifierSettings`.
+    """
+
+    network: dict[str, Any] = field(default_factory=dict)
+    samples: int
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    decay: float = 1e-3
+    ema: float = 0.0
+    rotation_degrees: float = 15.0
+    shift_pixels: float = 4.0
+    zoom: float = 0.05
+    intensity: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
 class MixingSettings:
     """Noise injection network J and its critic (DAA-GAN: weights 1, 1, 10, 10, Adam 0, 0.999, rate 1e-4).
 

@@ -1,0 +1,173 @@
+"""Cohorts that a bundle makes when asked for: generated subjects, and new images of the label maps of known ones.
+
+They are what a trainer or a fit reads, without a dataset on disk in between; each subject depends on its plan alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from synthgen.cohorts.preprocess import prepare
+from synthgen.engine.generate import SPADE, Generator
+from synthgen.engine.plan import SubjectSpec
+from synthgen.engine.render import StackRenderer
+from synthgen.engine.styles import draw_style, vendors_of
+from synthgen.errors import InputError
+from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
+from synthgen.networks.bundle import Bundle, load_bundle
+from synthgen.networks.spade import SpadeGenerator
+from synthgen.seeding import Stage, numpy_stream
+from synthgen.subjects import LabelScheme, SourceCohort, SourceSubject
+from synthgen.volumes import Volume, stack_affine
+
+
+class _FromBundle:
+    """What both kinds share: a bundle's folder, which processes open for themselves, and whose terms hold."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        source = bundle.description.source
+        self.folder = bundle.folder
+        self.name, self.licence, self.citation = f"made from {bundle.name}", source.licence, source.citation
+        self.label_scheme: LabelScheme = bundle.description.label_scheme
+        self.of_patients = False
+        self.subject_pathologies: list[Pathology] = []
+        self.subject_vendors: list[Vendor] = []
+        self.weights = [entry.sha256 for _, entry in sorted(bundle.description.files.items())]
+
+    def __len__(self) -> int:
+        """Return the number of subjects."""
+        return len(self.subject_pathologies)
+
+
+class GeneratedCohort(_FromBundle):
+    """Subjects that a generator makes (a `SourceCohort`).
+
+    Parameters
+    ----------
+    bundle
+        What makes them.
+    specs
+        Who is made, as `engine.plan.plan` plans it from this bundle.
+    called
+        Class that they are said to have; None: the one that they were made for. For control experiments.
+    """
+
+    def __init__(self, bundle: Bundle, specs: Sequence[SubjectSpec], *, called: Pathology | None = None) -> None:
+        super().__init__(bundle)
+        self.specs, self.called = tuple(specs), called
+        self.subject_pathologies = [called or spec.pathology for spec in specs]
+        self.subject_vendors = [spec.vendor for spec in specs]
+
+    def fingerprint(self) -> str:
+        """Return a text that changes when a subject would."""
+        return f"{self.name}: {self.weights}, called {self.called}: {[spec.as_dict() for spec in self.specs]}"
+
+    def __getitem__(self, index: int) -> SourceSubject:
+        """Make subject `index`; `UnreachableError` if no draw of it passes the gates."""
+        made = _generator(self.folder).generate(self.specs[index])
+        return SourceSubject(
+            subject_id=made.subject_id,
+            pathology=self.subject_pathologies[index],
+            vendor=made.vendor,
+            body=made.body,
+            images=made.images,
+            labels=made.labels,
+        )
+
+
+class RerenderedCohort(_FromBundle):
+    """Known subjects with new images in drawn styles, anatomy unchanged: what SPADE alone can add (a `SourceCohort`).
+
+    Parameters
+    ----------
+    bundle
+        Whose renderer and styles are used.
+    cohort
+        Whose label maps are rendered, on the bundle's grid.
+    wanted
+        Number of a subject and the vendor whose style it gets; None takes the bundle's vendors in turn.
+    seed
+        Root of chance; every entry has a style and noise of its own.
+
+    Raises
+    ------
+    InputError
+        If the renderer needs tissues that the cohort has not labelled, or a vendor has no style.
+    """
+
+    def __init__(
+        self, bundle: Bundle, cohort: SourceCohort, wanted: Sequence[tuple[int, Vendor | None]], *, seed: int = 0
+    ) -> None:
+        super().__init__(bundle)
+        if self.label_scheme == "tissue" and cohort.label_scheme == "heart":
+            raise InputError(
+                f"bundle {bundle.name}", expected="one that renders hearts alone", got="one that renders nine tissues"
+            )
+        known = vendors_of(bundle.description.styles)
+        missing = sorted({vendor for _, vendor in wanted if vendor is not None and vendor not in known})
+        if missing:
+            raise InputError(f"vendor {missing[0]}", expected=f"a style of the bundle ({', '.join(known)})", got="none")
+        self.cohort, self.seed = cohort, seed
+        self.numbers = [number for number, _ in wanted]
+        self.subject_vendors = [vendor or known[place % len(known)] for place, (_, vendor) in enumerate(wanted)]
+        self.subject_pathologies = [cohort.subject_pathologies[number] for number in self.numbers]
+
+    def fingerprint(self) -> str:
+        """Return a text that changes when a subject would."""
+        chosen = list(zip(self.numbers, map(str, self.subject_vendors), strict=True))
+        return f"{self.name}: {self.weights}, seed {self.seed}, {chosen} of {self.cohort.fingerprint()}"
+
+    def __getitem__(self, index: int) -> SourceSubject:
+        """Render entry `index`."""
+        renderer, bundle = _renderer(self.folder)
+        grid = bundle.description
+        known = prepare(self.cohort[self.numbers[index]], pixels=grid.image_size, spacing_mm=grid.spacing_mm)
+        labels = dict(known.labels)
+        if self.label_scheme == "heart":
+            labels = {p: np.where(np.isin(s, HEART), s, Tissue.BACKGROUND).astype(np.uint8) for p, s in labels.items()}
+        vendor = self.subject_vendors[index]
+        spec = SubjectSpec(
+            subject_id=f"{known.subject_id}-{vendor}-{index + 1:04d}", seed=self.seed, key=index,
+            pathology=known.pathology, vendor=vendor, recipient=known.subject_id, severity=1.0, correlation="class",
+            max_attempts=1,
+        )  # fmt: skip
+        style = draw_style(grid.styles, vendor, numpy_stream(self.seed, index, 0, Stage.STYLE))
+        with torch.inference_mode():
+            images = renderer.render(labels, style, spec, 0)
+        affine = stack_affine(known.spacing_mm, labels[Phase.ED].shape)
+        return SourceSubject(
+            subject_id=spec.subject_id,
+            pathology=known.pathology,
+            vendor=vendor,
+            body=known.body,
+            images={phase: Volume(images[phase], known.spacing_mm, affine) for phase in Phase},
+            labels={phase: Volume(labels[phase], known.spacing_mm, affine) for phase in Phase},
+        )
+
+
+@functools.lru_cache(maxsize=1)
+def _generator(folder: Path) -> Generator:
+    _be_one_of_many()
+    return Generator(load_bundle(folder))
+
+
+@functools.lru_cache(maxsize=1)
+def _renderer(folder: Path) -> tuple[StackRenderer, Bundle]:
+    _be_one_of_many()
+    bundle = load_bundle(folder)
+    network = bundle.network(SPADE)
+    if not isinstance(network, SpadeGenerator):
+        raise InputError(f"bundle {bundle.name}", expected=f"a SPADE generator as {SPADE}", got=type(network).__name__)
+    return StackRenderer(network, "cpu"), bundle
+
+
+def _be_one_of_many() -> None:
+    """Use one thread in a worker process; the pool has as many workers as there are processors."""
+    if multiprocessing.parent_process() is not None:
+        torch.set_num_threads(1)
