@@ -8,7 +8,7 @@ finished ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from synthgen.cohorts.prepared import PreparedStore
 from synthgen.cohorts.preprocess import FIELD_OF_VIEW_MM, PreparedSubject
 from synthgen.errors import InputError
 from synthgen.evaluation.overlap import Spread, dice_of_subject, summarise
+from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE, claim_folder, write_json
 from synthgen.evaluation.subject_split import SubjectSplit, split_subjects
 from synthgen.labels import Phase
 from synthgen.processes import usable_processors
@@ -36,7 +37,7 @@ SDNET, UNET = "sdnet", "unet"
 FRACTIONS = (1.0, 0.25, 0.06, 0.015)
 """Labelled parts of the training subjects: four rows of the paper's Table 1. Of 70 subjects the last is one."""
 
-SPLIT_FILE, RESULTS_FILE, ARM_FILE = "split.json", "results.json", "dice.json"
+ARM_FILE = "dice.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,40 +205,22 @@ def compare_with_few_labels(
         for network in (SDNET, UNET):
             subjects = _train_and_test(network, labelled, data, out, study, listener)
             outcome.arms.append(Arm(network=network, fraction=fraction, labelled=labelled, subjects=subjects))
-            _write(out / RESULTS_FILE, _document(outcome, cohort, study))  # readable while the rest is trained
+            write_json(out / RESULTS_FILE, _document(outcome, cohort, study))  # readable while the rest is trained
     return outcome
 
 
 def _prepare(cohort: SourceCohort, out: Path, study: Study, listener: Listener) -> _Data:
     """Divide the cohort, write down how, and bring it to the common grid."""
-    if out.exists() and not (out.is_dir() and ((out / SPLIT_FILE).exists() or not any(out.iterdir()))):
-        raise InputError(out, expected="a new folder, or that of the same study", got="something else")
-    out.mkdir(parents=True, exist_ok=True)
-    store = PreparedStore(out / "prepared", pixels=study.grid, spacing_mm=study.spacing_mm)
     described = {"cohort": cohort.name, "fingerprint": cohort.fingerprint(), "pixels": study.grid, "seed": study.seed}
-    if (out / SPLIT_FILE).exists():
-        _same_study(out / SPLIT_FILE, described)
-    else:
-        _write(out / SPLIT_FILE, described)
+    claim_folder(out, described)
+    store = PreparedStore(out / "prepared", pixels=study.grid, spacing_mm=study.spacing_mm)
     store.fill(cohort, progress=lambda done, total: listener.count("subjects prepared", done, total))
     subjects = list(store)
     split = split_subjects([subject.pathology for subject in subjects], seed=study.seed)
     names = {part: [subjects[i].subject_id for i in getattr(split, part)] for part in ("train", "test")}
-    _write(out / SPLIT_FILE, {**described, **names})
+    write_json(out / SPLIT_FILE, {**described, **names})
     slices = collect(subjects[i] for i in split.train)
     return _Data(split=split, slices=slices, test=[subjects[i] for i in split.test])
-
-
-def _same_study(file: Path, described: Mapping[str, object]) -> None:
-    """Refuse to go on in the folder of another study."""
-    try:
-        there = json.loads(file.read_text(encoding="utf-8"))
-        got = {name: there[name] for name in described}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(file, expected="the split of a study", got=f"a file that is none ({error!r})") from error
-    if got != dict(described):
-        changed = ", ".join(name for name in described if got[name] != described[name])
-        raise InputError(file, expected="the same study", got=f"another {changed}", hint="Choose another --out")
 
 
 def _train_and_test(
@@ -259,7 +242,7 @@ def _train_and_test(
         scores: dict[str, dict[str, float]] = json.loads((folder / ARM_FILE).read_text(encoding="utf-8"))
         return scores
     scores = {subject.subject_id: _score(objective, subject) for subject in data.test}
-    _write(folder / ARM_FILE, scores)
+    write_json(folder / ARM_FILE, scores)
     return scores
 
 
@@ -295,9 +278,3 @@ def _document(outcome: Outcome, cohort: SourceCohort, study: Study) -> dict[str,
         "shapes": "of labelled subjects" if study.labelled_shapes else "of all training subjects",
         "torch": torch.__version__, "arms": arms,
     }  # fmt: skip
-
-
-def _write(file: Path, content: Mapping[str, object]) -> None:
-    staged = file.with_suffix(".partial")
-    staged.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    staged.replace(file)

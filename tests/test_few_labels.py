@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from synthgen.errors import InputError
-from synthgen.few_labels import RESULTS_FILE, SDNET, SPLIT_FILE, UNET, Listener, Outcome, Study, compare_with_few_labels
+from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE
+from synthgen.few_labels import SDNET, UNET, Listener, Outcome, Study, compare_with_few_labels
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Vendor
 from synthgen.training.presets import PRESETS

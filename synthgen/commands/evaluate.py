@@ -11,9 +11,14 @@ import click
 from synthgen.commands.console import Reporter, emit
 from synthgen.commands.fit import open_cohort
 from synthgen.commands.options import FOLDER, device_option, json_option, seed_option
+from synthgen.errors import InputError
 
 if TYPE_CHECKING:
+    from synthgen.evaluation.arms import Rarity
+    from synthgen.evaluation.bootstrap import Interval
+    from synthgen.evaluation.overlap import Spread
     from synthgen.few_labels import Outcome
+    from synthgen.rebalance import Outcome as Balanced
 
 
 @click.group()
@@ -63,7 +68,8 @@ def labels(
     An interrupted study goes on when the same command is run again. OUT/results.json has every subject's numbers,
     OUT/split.json who was tested. This is section 5.1 of Chartsias et al. 2019 (doi 10.1016/j.media.2019.101535).
     """
-    from synthgen.few_labels import FRACTIONS, RESULTS_FILE, Listener, Study, compare_with_few_labels
+    from synthgen.evaluation.study_folder import RESULTS_FILE
+    from synthgen.few_labels import FRACTIONS, Listener, Study, compare_with_few_labels
 
     study = Study(
         preset=preset,
@@ -94,3 +100,155 @@ def _table(outcome: Outcome) -> str:
         cells = [f"{100 * s.mean:.1f} ± {100 * s.sd:.1f}" for s in (arm.dice[n] for n in ("lv", "myo", "rv", "mean"))]
         lines.append(f"| {100 * arm.fraction:g} % ({arm.labelled}) | {arm.network} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", f"results in {outcome.folder}"])
+
+
+@evaluate.command()
+@click.argument("cohort")
+@click.option("--out", type=FOLDER, required=True, help="Folder of the study: new, or one to go on with.")
+@click.option(
+    "--by",
+    type=click.Choice(["class", "vendor", "set"]),
+    default="class",
+    show_default=True,
+    help="What is under-represented; set: nothing is, a balanced set becomes twice as large.",
+)
+@click.option("--rare", help="The rare class, such as ARV, or the letter of the rare vendor.  [default: ARV or D]")
+@click.option(
+    "--keep", type=int, help="Rare training subjects that remain; with --by set, of each class.  [default: 4, or all]"
+)
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    help="original, oversampling, mix, latent, oracle, wrong-class or spade; repeatable.  [default: all that can be done]",
+)
+@click.option("--seeds", type=int, default=3, show_default=True, help="Trainings of each network in each arm.")
+@click.option(
+    "--tier",
+    type=click.Choice(["small", "standard"]),
+    default="small",
+    show_default=True,
+    help="Row of the table of sizes and budgets: minutes, or hours.",
+)
+@click.option(
+    "--bundle",
+    help="Generator; fit: one fitted here on the training subjects.  [default: fit for patients, else default]",
+)
+@device_option
+@seed_option
+@json_option
+def rebalance(
+    cohort: str,
+    out: Path,
+    by: str,
+    rare: str | None,
+    keep: int | None,
+    arms: tuple[str, ...],
+    seeds: int,
+    tier: str,
+    bundle: str | None,
+    device: str,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Make a class or a vendor of COHORT rare, fill the gap in several ways, and measure what each is worth.
+
+    A residual classifier and a U-Net are trained on every arm, with as many steps each: original (the rare subjects as
+    they are), oversampling (repeated), mix and latent (generated), oracle (more of the simulator's), wrong-class
+    (generated subjects of another class that are said to be of the rare one), spade (new images of known label maps).
+    They are tested on held-out subjects; the second table shows differences with 95 % intervals over training seeds
+    and test subjects.
+
+    COHORT is acdc:DIR, mnms:DIR or nifti:DIR, of which 30 % test and a generator is fitted on the rest alone, or
+    hearts:100: so many virtual hearts train, others test, at the scanners' own pixel size, which is not that of
+    training. The default bundle has seen neither, but many of the rare class from the same simulator.
+
+    An interrupted study goes on when the same command is run again; OUT/results.json has every subject's numbers. This
+    is section 3 of Thermos et al. 2021 (doi 10.1007/978-3-030-87199-4_15).
+    """
+    from synthgen.evaluation.study_folder import RESULTS_FILE
+    from synthgen.evaluation.tiers import TIERS
+    from synthgen.fit import Report
+    from synthgen.hearts.virtual_hearts import VirtualHearts
+    from synthgen.rebalance import Study, pseudo_real
+    from synthgen.rebalance import rebalance as run
+
+    rarity = _rarity(by, rare, keep)
+    study = Study(rarity=rarity, arms=arms or None, seeds=seeds, tier=tier, bundle=bundle, seed=seed, device=device)
+    source, test = open_cohort(cohort, seed=seed), None
+    if isinstance(source, VirtualHearts):
+        source, test = pseudo_real(len(source), seed=seed, test_count=TIERS[tier].test_hearts)
+    with Reporter("samples", quiet=as_json) as reporter:
+        report = Report(stage=reporter.announce, count=reporter.count)
+        outcome = run(source, out, study, test=test, report=report)
+    document = json.loads((out / RESULTS_FILE).read_text(encoding="utf-8"))
+    emit(document, _balanced_tables(outcome), as_json=as_json)
+
+
+def _rarity(by: str, rare: str | None, keep: int | None) -> Rarity:
+    """Return what is rare as the options say it."""
+    from synthgen.evaluation.arms import Rarity
+    from synthgen.labels import Pathology, Vendor
+
+    if by == "class":
+        return Rarity(by="class", rare=Pathology.parse(rare or Pathology.ARV, subject="--rare"), keep=keep)
+    if by == "vendor":
+        return Rarity(by="vendor", rare=Vendor.parse(rare or Vendor.D, subject="--rare"), keep=keep)
+    if rare is not None:
+        raise InputError("--rare", expected="nothing with --by set", got=repr(rare))
+    return Rarity(by="set", rare=None, keep=keep)
+
+
+def _balanced_tables(outcome: Balanced) -> str:
+    """Return the arms, and their differences to the controls, as tables in Markdown."""
+    rare = outcome.rarity.rare
+    of_rare = [] if rare is None else ["recall " + rare if outcome.rarity.by == "class" else "accuracy " + rare]
+    header = ["arm", "subjects", "added", "accuracy", *of_rare, "Dice LV", "MYO", "RV", "HD95 LV", "MYO", "RV"]
+    places = [f"{kind}/{name}" for kind in ("dice", "hd95_mm") for name in ("lv", "myo", "rv")]
+    lines = [
+        f"{len(outcome.arms[0].subjects[0])} subjects tested, {len(outcome.arms[0].subjects)} trainings per arm; accuracy "
+        "and Dice in percent, HD95 in mm, mean and standard deviation over the trainings",
+        "",
+        *_head(header),
+    ]
+    for arm in outcome.arms:
+        summary = arm.summary()
+        right = [summary["accuracy"], *([summary["rare_accuracy"]] if of_rare else [])]
+        cells = [_percent(s) for s in (*right, *(summary[place] for place in places[:3]))]
+        cells += [_millimetres(summary[place]) for place in places[3:]]
+        lines.append(f"| {arm.name} | {arm.trained} | {arm.added} | {' | '.join(cells)} |")
+    rare_dice = [] if rare is None else [f"Dice {rare}"]
+    names = [
+        "accuracy",
+        *(["rare_accuracy"] if of_rare else []),
+        "dice",
+        *(["rare_dice"] if of_rare else []),
+        "hd95_mm",
+    ]
+    lines += ["", "Differences, percentage points and mm, with 95 % intervals over trainings and subjects", ""]
+    lines += _head(["difference", "accuracy", *of_rare, "Dice", *rare_dice, "HD95"])
+    for control, arms in outcome.differences.items():
+        for name, found in arms.items():
+            cells = [_interval(found[measure], 1 if measure == "hd95_mm" else 100) for measure in names]
+            lines.append(f"| {name} - {control} | {' | '.join(cells)} |")
+    lines += [f"\n{name} left out: {reason}" for name, reason in outcome.left_out.items()]
+    return "\n".join([*lines, "", f"results in {outcome.folder}"])
+
+
+def _head(cells: list[str]) -> list[str]:
+    return [f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
+
+
+def _percent(spread: Spread) -> str:
+    return f"{100 * spread.mean:.1f} ± {100 * spread.sd:.1f}" if spread.count else "n/a"
+
+
+def _millimetres(spread: Spread) -> str:
+    return f"{spread.mean:.1f} ± {spread.sd:.1f}" if spread.count else "n/a"
+
+
+def _interval(interval: Interval, factor: float) -> str:
+    if not interval.subjects:
+        return "n/a"
+    middle, low, high = (factor * value for value in (interval.difference, interval.low, interval.high))
+    return f"{middle:+.1f} [{low:+.1f}, {high:+.1f}]"

@@ -100,7 +100,9 @@ class Rarity:
                     continue
             kept.append(number)
         if self.by != "set" and quota[self.rare] == left:
-            raise InputError("rare", expected=f"a {self.by} of the training subjects", got=f"{self.rare}, which none is")
+            raise InputError(
+                "rare", expected=f"a {self.by} of the training subjects", got=f"{self.rare}, which none is"
+            )
         return tuple(kept)
 
 

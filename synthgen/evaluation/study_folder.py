@@ -1,0 +1,50 @@
+"""The folder of a study: made or recognised by what is written in its `split.json`, so that no two studies mix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from synthgen.errors import InputError
+
+SPLIT_FILE, RESULTS_FILE = "split.json", "results.json"
+
+
+def claim_folder(folder: Path, described: Mapping[str, object], *, file: str = SPLIT_FILE) -> None:
+    """Make `folder` that of the study that `described` tells about, or find that it is.
+
+    Parameters
+    ----------
+    described
+        JSON values that a study must share with what is in its folder.
+    file
+        Name of the file that they are written to.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something else, or a study of which a value differs; the message names which.
+    """
+    note = folder / file
+    if folder.exists() and not (folder.is_dir() and (note.exists() or not any(folder.iterdir()))):
+        raise InputError(folder, expected="a new folder, or that of the same study", got="something else")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not note.exists():
+        write_json(note, described)
+        return
+    try:
+        there = json.loads(note.read_text(encoding="utf-8"))
+        got = {name: there[name] for name in described}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(note, expected="the split of a study", got=f"a file that is none ({error!r})") from error
+    if got != dict(described):
+        changed = ", ".join(name for name in described if got[name] != described[name])
+        raise InputError(note, expected="the same study", got=f"another {changed}", hint="Choose another --out")
+
+
+def write_json(file: Path, content: Mapping[str, object]) -> None:
+    """Write `content`, whole or not at all."""
+    staged = file.with_suffix(".partial")
+    staged.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    staged.replace(file)

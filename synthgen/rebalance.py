@@ -1,0 +1,366 @@
+"""`rebalance`: what generated subjects are worth to networks that are trained with them, beside fair controls.
+
+The main experiment of Thermos et al. 2021 (DAA-GAN, doi 10.1007/978-3-030-87199-4_15, section 3, Table 1) on any cohort:
+a class or a vendor is made rare among the training subjects (or a balanced set is taken), the gap is filled in several
+ways, and a classifier and a segmentor trained on each are measured on subjects that nothing has seen.
+
+Who saw what. Test subjects are seen by nobody: not by the classifier and the segmentor, nor by a generator that is
+fitted here, which sees the thinned training subjects alone. A patients' bundle that is handed in must have been fitted
+on exactly those. Virtual hearts may be studied with the default bundle: it was fitted on other hearts of the same
+simulator, with many of the rare class, so it knows more of that class than the few training subjects tell; a gain then
+shows what its subjects are worth, not that it could have been fitted on so few. The oracle arm is the simulator itself.
+
+Every training and every generated set lies in a folder of its own; made again, the same call skips the finished ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from synthgen.cohorts.prepared import PreparedStore
+from synthgen.cohorts.preprocess import PreparedSubject
+from synthgen.cohorts.selection import Selection
+from synthgen.engine.anatomies import ANATOMIES_FILE
+from synthgen.engine.donors import DonorBank
+from synthgen.engine.generate import DONORS_FILE
+from synthgen.engine.made_cohort import GeneratedCohort, RerenderedCohort
+from synthgen.engine.plan import plan
+from synthgen.engine.recipe import Recipe
+from synthgen.errors import InputError
+from synthgen.evaluation.arm_scores import ArmScores
+from synthgen.evaluation.arms import MIX, ORACLE, ORIGINAL, OVERSAMPLING, SPADE, WRONG_CLASS, Arm, Rarity, plan_arm
+from synthgen.evaluation.bootstrap import Interval
+from synthgen.evaluation.observer import Observer
+from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE, claim_folder, write_json
+from synthgen.evaluation.subject_split import split_subjects
+from synthgen.evaluation.tiers import TIERS, Tier
+from synthgen.fit import Report, fit
+from synthgen.hearts.virtual_hearts import VirtualHearts
+from synthgen.labels import Pathology
+from synthgen.networks.bundle import Bundle, load_bundle
+from synthgen.processes import usable_processors
+from synthgen.subjects import SourceCohort
+
+FIT = "fit"
+"""Instead of a bundle's name: fit one here, on the training subjects."""
+
+CONTROLS = (ORIGINAL, OVERSAMPLING)
+"""Arms that all others are compared with."""
+
+SET_FILE = "set.json"
+_TRAININGS = 1_000
+"""Training seeds of a study lie so far from those of the next."""
+
+_TRAIN_SEED, _TEST_SEED, _ORACLE_SEED = 1_000, 2_000, 1_000_000
+"""Added to a study's seed for its virtual hearts; the default bundle's are those of seed 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is compared.
+
+    Attributes
+    ----------
+    rarity
+        What is under-represented.
+    arms
+        Of `evaluation.arms.ARMS`; None: all that the rarity, the bundle and the cohort allow.
+    seeds
+        Trainings of each network in each arm, from seed 0.
+    tier
+        A row of `evaluation.tiers.TIERS`.
+    bundle
+        Name or folder of the generator, or `FIT`; None: `FIT` for patients, `default` for virtual hearts.
+    seed
+        Root of all other chance: split, generated subjects, intervals.
+    device
+        `auto`, `cpu` or a CUDA device; for training.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range.
+    """
+
+    rarity: Rarity
+    arms: tuple[str, ...] | None = None
+    seeds: int = 3
+    tier: str = "small"
+    bundle: str | None = None
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done, before any work."""
+        if self.tier not in TIERS:
+            raise InputError("tier", expected=f"one of {', '.join(TIERS)}", got=repr(self.tier))
+        if self.seeds < 1:
+            raise InputError("seeds", expected="at least 1", got=f"{self.seeds}")
+        for arm in self.arms or ():
+            if arm not in self.rarity.arms:
+                expected = f"one of {', '.join(self.rarity.arms)} by {self.rarity.by}"
+                raise InputError("arm", expected=expected, got=repr(arm))
+
+    @property
+    def sizes(self) -> Tier:
+        """The row of the table."""
+        return TIERS[self.tier]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What `rebalance` found out.
+
+    Attributes
+    ----------
+    folder
+        Where everything lies.
+    rarity
+        What was rare.
+    arms
+        Scores, `original` first if it was asked for.
+    differences
+        By control and arm: intervals of `accuracy`, `dice` and `hd95_mm`, and of these on rare test subjects.
+    left_out
+        Arms that were not asked for by name and cannot be done, with the reason.
+    """
+
+    folder: Path
+    rarity: Rarity
+    arms: list[ArmScores]
+    differences: dict[str, dict[str, dict[str, Interval]]]
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """The divided cohort, thinned and prepared."""
+
+    cohort: SourceCohort
+    train: list[PreparedSubject]
+    test: list[PreparedSubject]
+
+
+def pseudo_real(count: int, *, seed: int = 0, test_count: int) -> tuple[VirtualHearts, VirtualHearts]:
+    """Return virtual hearts to train on and to test on, none of which the default bundle has seen.
+
+    The test hearts have another seed and another setting of the simulator: they are imaged at each scanner's own pixel
+    size (1.1 to 1.55 mm, drawn per subject), those to train on at 1.5 mm. Anatomy and contrast come from one population.
+    """
+    test = VirtualHearts(test_count, seed=_TEST_SEED + seed, pixels=176, spacing_mm=None)
+    return VirtualHearts(count, seed=_TRAIN_SEED + seed), test
+
+
+def rebalance(
+    cohort: SourceCohort,
+    out: Path | str,
+    study: Study,
+    *,
+    test: SourceCohort | None = None,
+    report: Report | None = None,
+) -> Outcome:
+    """Train the classifier and the segmentor in every arm with every seed, and measure them on held-out subjects.
+
+    Parameters
+    ----------
+    cohort
+        Whose subjects train.
+    out
+        Folder of this study alone. What is finished in it stays; arms and seeds may be added later.
+    test
+        Who tests; None: 30 % of `cohort`, stratified by class.
+
+    Raises
+    ------
+    InputError
+        If `out` holds something else or another study, an arm cannot be done, or the bundle does not fit the cohort.
+    """
+    out, report = Path(out), report or Report()
+    torch.set_num_threads(usable_processors())
+    data = _prepare(cohort, test, out, study, report)
+    kinds = [(subject.pathology, subject.vendor) for subject in data.train]
+    names, left_out = _possible(study, data.cohort)
+    plans = [plan_arm(name, kinds, study.rarity) for name in names]
+    bundle = None
+    if any(arm.generated or arm.rerendered for arm in plans):
+        bundle = _bundle(data, out, study, report)
+        if study.arms is None and ANATOMIES_FILE not in bundle.description.files:
+            left_out[MIX] = f"bundle {bundle.name} has no anatomies"
+        if study.arms is None and _needs_more_tissues(bundle, data.cohort):
+            left_out[SPADE] = f"bundle {bundle.name} renders tissues that the cohort has not labelled"
+        plans = [arm for arm in plans if arm.name not in left_out]
+    outcome = Outcome(folder=out, rarity=study.rarity, arms=[], differences={}, left_out=left_out)
+    for arm in plans:
+        outcome.arms.append(_run_arm(arm, data, bundle, out, study, report))
+        _compare(outcome, study)
+        write_json(out / RESULTS_FILE, _document(outcome, data, study, bundle))  # readable while the rest is trained
+    return outcome
+
+
+def _prepare(cohort: SourceCohort, test: SourceCohort | None, out: Path, study: Study, report: Report) -> _Data:
+    """Divide the cohort, make the rare subjects rare, write down who does what, and bring all to the common grid."""
+    if test is None:
+        split = split_subjects(cohort.subject_pathologies, seed=study.seed)
+        cohort, test = Selection(cohort, split.train), Selection(cohort, split.test)
+    kinds = list(zip(cohort.subject_pathologies, cohort.subject_vendors, strict=True))
+    thinned = Selection(cohort, study.rarity.thin(kinds))
+    described = {
+        "cohort": cohort.name, "train_fingerprint": thinned.fingerprint(), "test_fingerprint": test.fingerprint(),
+        "by": study.rarity.by, "rare": study.rarity.rare and str(study.rarity.rare), "tier": study.tier,
+        "seed": study.seed, "bundle": _bundle_name(study, cohort),
+    }  # fmt: skip
+    claim_folder(out, described)
+    sizes, parts = study.sizes, {}
+    for name, part in (("train", thinned), ("test", test)):
+        store = PreparedStore(out / "prepared" / name, pixels=sizes.pixels, spacing_mm=sizes.spacing_mm)
+        store.fill(part, progress=lambda done, total, name=name: report.count(f"{name} subjects prepared", done, total))
+        parts[name] = list(store)
+    ids = {name: [subject.subject_id for subject in subjects] for name, subjects in parts.items()}
+    if set(ids["train"]) & set(ids["test"]):
+        shared = sorted(set(ids["train"]) & set(ids["test"]))
+        raise InputError("test subjects", expected="none that trains", got=f"{len(shared)}, such as {shared[0]}")
+    write_json(out / SPLIT_FILE, {**described, **ids})
+    return _Data(cohort=thinned, **parts)
+
+
+def _possible(study: Study, cohort: SourceCohort) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the arms to try, and those left out since the cohort cannot do them."""
+    if _hearts(cohort) is not None:
+        return study.arms or study.rarity.arms, {}
+    reason = "there is no simulator of patients"
+    if study.arms is not None and ORACLE in study.arms:
+        raise InputError(f"arm {ORACLE}", expected="virtual hearts", got=f"{cohort.name}: {reason}")
+    return study.arms or tuple(a for a in study.rarity.arms if a != ORACLE), {} if study.arms else {ORACLE: reason}
+
+
+def _hearts(cohort: SourceCohort) -> VirtualHearts | None:
+    while isinstance(cohort, Selection):
+        cohort = cohort.cohort
+    return cohort if isinstance(cohort, VirtualHearts) else None
+
+
+def _bundle_name(study: Study, cohort: SourceCohort) -> str:
+    return study.bundle or ("default" if _hearts(cohort) is not None else FIT)
+
+
+def _bundle(data: _Data, out: Path, study: Study, report: Report) -> Bundle:
+    """Open the generator, or fit it on the training subjects; refuse one that has seen a test subject."""
+    name = _bundle_name(study, data.cohort)
+    if name != FIT:
+        bundle = load_bundle(name)
+        source, wanted = bundle.description.provenance.get("source"), data.cohort.fingerprint()
+        if data.cohort.of_patients and source != wanted:
+            raise InputError(
+                f"bundle {bundle.name}",
+                expected="one that was fitted on the training subjects of this study, and on no other patient",
+                got="one fitted on others",
+                hint=f"With --bundle {FIT} the study fits one",
+            )
+        donors = set(DonorBank.from_tensors(bundle.tensors(DONORS_FILE)).ids)
+        seen = sorted(donors.intersection(subject.subject_id for subject in data.test))
+        if seen:
+            raise InputError(f"bundle {bundle.name}", expected="one that saw no test subject", got=f"{seen[0]} in it")
+        return bundle
+    folder = out / "bundle"
+    if not folder.exists():
+        report.stage(f"fitting a generator on {len(data.train)} training subjects")
+        sizes = study.sizes
+        fit(
+            data.cohort, folder, preset=sizes.preset, budget=sizes.budget, seed=study.seed, device=study.device,
+            keep_anatomy=True, report=report,
+        )  # fmt: skip
+    return load_bundle(folder)
+
+
+def _needs_more_tissues(bundle: Bundle, cohort: SourceCohort) -> bool:
+    return bundle.description.label_scheme == "tissue" and cohort.label_scheme == "heart"
+
+
+def _run_arm(arm: Arm, data: _Data, bundle: Bundle | None, out: Path, study: Study, report: Report) -> ArmScores:
+    """Make what the arm adds, train with every seed, and return the scores.
+
+    Of the wrong class only the classifier is trained: label maps of another class are right label maps, so that arm is
+    no control of segmentation.
+    """
+    extra = [data.train[number] for number in arm.repeated]
+    for number, cohort in enumerate(_made(arm, data, bundle, study)):
+        folder = out / "sets" / f"{arm.name}-{number}"
+        claim_folder(folder, {"fingerprint": hashlib.sha256(cohort.fingerprint().encode()).hexdigest()}, file=SET_FILE)
+        store = PreparedStore(folder, pixels=study.sizes.pixels, spacing_mm=study.sizes.spacing_mm)
+        store.fill(cohort, progress=lambda done, total: report.count(f"subjects of {arm.name} made", done, total))
+        extra += list(store)
+    subjects = [data.train[number] for number in arm.kept] + extra
+    device = study.device if study.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    observer = Observer(study.sizes, data.test, study.rarity, device=device, count=report.count)
+    rows = []
+    for seed in range(study.seeds):
+        report.stage(f"{arm.name}, seed {seed}: {len(subjects)} subjects, {arm.added} of them added")
+        folder = out / "arms" / arm.name / f"seed-{seed}"
+        rows.append(observer.observe(subjects, folder, _TRAININGS * study.seed + seed, segment=arm.name != WRONG_CLASS))
+    return ArmScores(name=arm.name, trained=len(subjects), added=arm.added, subjects=rows)
+
+
+def _made(arm: Arm, data: _Data, bundle: Bundle | None, study: Study) -> list[SourceCohort]:
+    """Return the cohorts that the arm adds; nothing is made yet."""
+    hearts = _hearts(data.cohort)
+    if arm.simulated and hearts is not None:
+        return [
+            VirtualHearts(
+                wanted.count,
+                seed=_ORACLE_SEED + len(Pathology) * hearts.seed + number,
+                pathologies=[wanted.pathology],
+                vendors=[wanted.vendor] if wanted.vendor else hearts.vendors,
+                pixels=hearts.pixels,
+                spacing_mm=hearts.spacing_mm,
+                artefacts=hearts.artefacts,
+            )
+            for number, wanted in enumerate(arm.simulated)
+        ]
+    if bundle is None:
+        return []
+    if arm.rerendered:
+        return [RerenderedCohort(bundle, data.cohort, arm.rerendered, seed=study.seed)]
+    if arm.generated:
+        recipe = Recipe(conditions=arm.generated, seed=study.seed)
+        return [GeneratedCohort(bundle, plan(recipe, bundle), called=arm.called)]
+    return []
+
+
+def _compare(outcome: Outcome, study: Study) -> None:
+    """Compare every arm with `original` and with `oversampling`, as far as they are there."""
+    for control in outcome.arms:
+        if control.name in CONTROLS:
+            others = [arm for arm in outcome.arms if arm.name not in (control.name, ORIGINAL)]
+            found = {arm.name: arm.against(control, seed=study.seed) for arm in others}
+            outcome.differences[control.name] = found
+
+
+def _document(outcome: Outcome, data: _Data, study: Study, bundle: Bundle | None) -> dict[str, object]:
+    """Return the results as JSON-able values, with all that they depend on."""
+    arms = [
+        {"name": arm.name, "trained": arm.trained, "added": arm.added,
+         "summary": {name: asdict(spread) for name, spread in arm.summary().items()}, "seeds": arm.subjects}
+        for arm in outcome.arms
+    ]  # fmt: skip
+    intervals = {
+        control: {arm: {name: asdict(interval) for name, interval in found.items()} for arm, found in by_arm.items()}
+        for control, by_arm in outcome.differences.items()
+    }
+    kept = Counter(str(subject.pathology) for subject in data.train)
+    return {
+        "cohort": data.cohort.name, "train": dict(kept), "test": len(data.test), "rarity": asdict(study.rarity),
+        "tier": study.tier, "sizes": asdict(study.sizes), "seeds": study.seeds, "seed": study.seed,
+        "bundle": _source(bundle) if bundle else None, "left_out": outcome.left_out, "torch": torch.__version__,
+        "differences": intervals, "arms": arms,
+    }  # fmt: skip
+
+
+def _source(bundle: Bundle) -> dict[str, object]:
+    """Return what a bundle was fitted on, for the reader to judge who saw what."""
+    described = bundle.description
+    return {"name": bundle.name, "fitted_on": described.provenance.get("source"), **described.source.model_dump()}
