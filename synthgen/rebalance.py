@@ -1,7 +1,6 @@
 """`rebalance`: what generated subjects are worth to networks that are trained with them, beside fair controls.
 
-The main experiment of Thermos et al. 2021 (DAA-GAN, doi 10.1007/978-3-030-87199-4_15, section 3, Table 1) on any cohort:
-a class or a vendor is made rare among the training subjects (or a balanced set is taken), the gap is filled in several
+The main experiment of Thermos et al. 2021 (DAA-GAN, doi 10.1007/978-3-030-87199-4_15, section 3) on any cohort: a class or a vendor is made rare among the training subjects (or a balanced set is taken), the gap is filled in several
 ways, and a classifier and a segmentor trained on each are measured on subjects that nothing has seen.
 
 Who saw what. Test subjects are seen by nobody: not by the classifier and the segmentor, nor by a generator that is
@@ -150,7 +149,7 @@ def pseudo_real(count: int, *, seed: int = 0, test_count: int) -> tuple[VirtualH
     """Return virtual hearts to train on and to test on, none of which the default bundle has seen.
 
     The test hearts have another seed and another setting of the simulator: they are imaged at each scanner's own pixel
-    size (1.1 to 1.55 mm, drawn per subject), those to train on at 1.5 mm. Anatomy and contrast come from one population.
+    size (1.1 to 1.55 mm, drawn per subject), those to train on at 1.5 mm. Anatomy and contrast are of one population.
     """
     test = VirtualHearts(test_count, seed=_TEST_SEED + seed, pixels=176, spacing_mm=None)
     return VirtualHearts(count, seed=_TRAIN_SEED + seed), test

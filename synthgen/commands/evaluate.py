@@ -120,7 +120,7 @@ def _table(outcome: Outcome) -> str:
     "--arm",
     "arms",
     multiple=True,
-    help="original, oversampling, mix, latent, oracle, wrong-class or spade; repeatable.  [default: all that can be done]",
+    help="original, oversampling, mix, latent, oracle, wrong-class or spade; repeatable.  [default: all possible]",
 )
 @click.option("--seeds", type=int, default=3, show_default=True, help="Trainings of each network in each arm.")
 @click.option(
@@ -205,9 +205,10 @@ def _balanced_tables(outcome: Balanced) -> str:
     of_rare = [] if rare is None else ["recall " + rare if outcome.rarity.by == "class" else "accuracy " + rare]
     header = ["arm", "subjects", "added", "accuracy", *of_rare, "Dice LV", "MYO", "RV", "HD95 LV", "MYO", "RV"]
     places = [f"{kind}/{name}" for kind in ("dice", "hd95_mm") for name in ("lv", "myo", "rv")]
+    tested, trainings = len(outcome.arms[0].subjects[0]), len(outcome.arms[0].subjects)
     lines = [
-        f"{len(outcome.arms[0].subjects[0])} subjects tested, {len(outcome.arms[0].subjects)} trainings per arm; accuracy "
-        "and Dice in percent, HD95 in mm, mean and standard deviation over the trainings",
+        f"{tested} subjects tested, {trainings} trainings per arm; mean and standard deviation over the trainings",
+        "Accuracy and Dice in percent, HD95 in mm",
         "",
         *_head(header),
     ]

@@ -1,8 +1,8 @@
 """The arms of the rebalance experiment: who trains in each of them, and what is added. Plans only; nothing is made.
 
 Thermos et al. 2021 (DAA-GAN, doi 10.1007/978-3-030-87199-4_15, Table 1) add generated subjects to a balanced set, to a
-rare class and to a rare vendor. Beside their arms stand three controls that tell what a gain is worth: the rare subjects
-repeated, more subjects of the kind that is rare (what no generator can beat), and subjects of a wrong class.
+rare class and to a rare vendor. Beside their arms stand three controls that tell what a gain is worth: the rare
+subjects repeated, more of the kind that is rare (what a generator can hardly beat), and subjects of a wrong class.
 """
 
 from __future__ import annotations
