@@ -1,6 +1,7 @@
 """`rebalance`: what generated subjects are worth to networks that are trained with them, beside fair controls.
 
-The main experiment of Thermos et al. 2021 (DAA-GAN, doi 10.1007/978-3-030-87199-4_15, section 3) on any cohort: a class or a vendor is made rare among the training subjects (or a balanced set is taken), the gap is filled in several
+The main experiment of Thermos et al. 2021 (DAA-GAN, doi 10.1007/978-3-030-87199-4_15, section 3) on any cohort: a
+class or a vendor is made rare among the training subjects (or a balanced set is taken), the gap is filled in several
 ways, and a classifier and a segmentor trained on each are measured on subjects that nothing has seen.
 
 Who saw what. Test subjects are seen by nobody: not by the classifier and the segmentor, nor by a generator that is

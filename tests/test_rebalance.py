@@ -1,0 +1,154 @@
+"""The rebalance study on a few hearts and the tiny bundle: what must hold whatever the networks learn."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_bundle import shared_bundle
+
+from synthgen.cohorts import prepared
+from synthgen.cohorts.prepared import PreparedStore
+from synthgen.errors import InputError
+from synthgen.evaluation.arms import LATENT, ORACLE, ORIGINAL, OVERSAMPLING, SPADE, WRONG_CLASS, Rarity
+from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE
+from synthgen.fit import Report
+from synthgen.hearts.virtual_hearts import VirtualHearts
+from synthgen.labels import Pathology, Phase, Vendor
+from synthgen.rebalance import Outcome, Study, pseudo_real, rebalance
+
+COHORT = VirtualHearts(9, seed=1, pixels=64, spacing_mm=3.0)
+TEST = VirtualHearts(5, seed=2, pixels=64, spacing_mm=3.0)
+ARMS = (ORIGINAL, OVERSAMPLING, LATENT, ORACLE, WRONG_CLASS, SPADE)
+RARE = Rarity(by="class", rare=Pathology.HCM, keep=1)
+
+
+class Patients(VirtualHearts):
+    """Virtual hearts that are said to be somebody's."""
+
+    of_patients = True
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_one_process() -> None:
+    """Subjects are prepared here: starting processes would take longer than all the rest."""
+
+    def fill(store, cohort, *, workers=None, progress=None) -> None:
+        for i in range(len(cohort)):
+            if not store._file(i).exists():
+                prepared._prepare_one(cohort, i, store._file(i), store.pixels, store.spacing_mm)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PreparedStore, "fill", fill)
+        yield
+
+
+def run(out: Path, said: list[str] | None = None, **changed: object) -> Outcome:
+    """A study on one thread."""
+    study = Study(rarity=RARE, arms=ARMS, seeds=2, tier="tiny", bundle=str(shared_bundle()))
+    listener = Report(stage=(said if said is not None else []).append)
+    try:
+        return rebalance(COHORT, out, replace(study, **changed), test=TEST, report=listener)
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> Outcome:
+    """A finished study."""
+    return run(tmp_path_factory.mktemp("rebalance") / "study")
+
+
+def test_every_arm_is_tested_on_the_same_subjects_with_every_seed(done: Outcome) -> None:
+    """None of the test subjects trains; all but the original arm have one subject more."""
+    split = json.loads((done.folder / SPLIT_FILE).read_text())
+    assert (len(split["train"]), len(split["test"])) == (8, 5)
+    assert not set(split["train"]) & set(split["test"])
+    assert [(arm.name, arm.trained, arm.added) for arm in done.arms] == [
+        (name, 8 + (name != ORIGINAL), int(name != ORIGINAL)) for name in ARMS
+    ]
+    for arm in done.arms:
+        assert [sorted(scores) for scores in arm.subjects] == [sorted(split["test"])] * 2
+        assert arm.table("right", rare=True).shape == (2, 1)
+        segmented = np.isfinite(arm.table("hd95_mm/mean")).all()
+        assert segmented == (arm.name != WRONG_CLASS)
+
+
+def test_every_training_made_as_many_steps(done: Outcome) -> None:
+    """The budget is one of steps, whatever the number of subjects."""
+    for network in ("classifier", "segmentor"):
+        files = list(done.folder.glob(f"arms/*/seed-*/{network}/statistics.jsonl"))
+        assert len(files) == 2 * (len(ARMS) - (network == "segmentor"))
+        assert len({json.loads(file.read_text().splitlines()[-1])["step"] for file in files}) == 1
+
+
+def test_what_is_added_is_what_was_planned(done: Outcome) -> None:
+    """All sets are called rare; the wrong class has the subject of another; new images leave the labels as they are."""
+    sets = {p.name: PreparedStore(p, pixels=32, spacing_mm=6.0)[0] for p in (done.folder / "sets").iterdir()}
+    assert {subject.pathology for subject in sets.values()} == {Pathology.HCM}
+    assert sets[f"{WRONG_CLASS}-0"].subject_id.startswith("NOR")
+    train = PreparedStore(done.folder / "prepared" / "train", pixels=32, spacing_mm=6.0)
+    (rare,) = [subject for subject in train if subject.pathology is Pathology.HCM]
+    again = sets[f"{SPADE}-0"]
+    assert all((again.labels[p] == rare.labels[p]).mean() > 0.97 for p in Phase)  # centred anew on the grid
+    assert any(np.abs(again.images[p] - rare.images[p]).max() > 0.1 for p in Phase)
+
+
+def test_differences_are_told_of_every_arm_to_both_controls(done: Outcome) -> None:
+    """They are the differences of the means, within their intervals; the file has all of them."""
+    assert set(done.differences) == {ORIGINAL, OVERSAMPLING}
+    assert set(done.differences[ORIGINAL]) == set(ARMS[1:])
+    assert set(done.differences[OVERSAMPLING]) == set(ARMS[2:])
+    by_name = {arm.name: arm for arm in done.arms}
+    found = done.differences[ORIGINAL][LATENT]["dice"]
+    means = [by_name[name].table("dice/mean").mean() for name in (LATENT, ORIGINAL)]
+    assert found.difference == pytest.approx(means[0] - means[1])
+    assert found.low <= found.difference <= found.high
+    written = json.loads((done.folder / RESULTS_FILE).read_text())
+    assert written["differences"][ORIGINAL][LATENT]["dice"]["low"] == pytest.approx(found.low)
+    assert written["bundle"]["cohort"] == "phantoms"
+
+
+def test_what_is_done_is_read(done: Outcome) -> None:
+    """Run again with fewer arms and seeds, a study reads what it has; no file of a training changes."""
+    files = {file: file.stat().st_mtime_ns for file in done.folder.glob("arms/**/*.safetensors")}
+    again = run(done.folder, arms=(ORIGINAL, LATENT), seeds=1)
+    assert [arm.subjects[0] for arm in again.arms] == [done.arms[i].subjects[0] for i in (0, 2)]
+    assert {file: file.stat().st_mtime_ns for file in files} == files
+
+
+def test_another_study_is_not_mixed_in(done: Outcome) -> None:
+    """Another rarity or seed does not go on in the folder of a study."""
+    for changed in ({"seed": 1}, {"rarity": Rarity(rare=Pathology.ARV, keep=1)}):
+        with pytest.raises(InputError, match="another"):
+            run(done.folder, **changed)
+
+
+def test_a_patients_bundle_must_be_of_the_training_subjects(tmp_path: Path) -> None:
+    """A bundle that was fitted on anybody else is refused before anything is trained."""
+    study = Study(rarity=RARE, arms=(LATENT,), tier="tiny", bundle=str(shared_bundle()))
+    with pytest.raises(InputError, match="fitted on the training subjects"):
+        rebalance(Patients(12, pixels=64, spacing_mm=3.0), tmp_path / "s", study)
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(("name", "value"), [("tier", "huge"), ("seeds", 0), ("arm", ("gan",))])
+def test_bad_settings_are_named(name: str, value: object) -> None:
+    """Unknown tiers and arms and no trainings are refused at once."""
+    with pytest.raises(InputError, match=name):
+        Study(rarity=RARE, **{"arms" if name == "arm" else name: value})
+
+
+def test_test_hearts_differ_in_setting_and_are_not_the_default_bundles() -> None:
+    """Neither cohort has the seed of the default bundle; pixel sizes of testing vary, those of training do not."""
+    train, test = pseudo_real(6, test_count=4)
+    assert {0, train.seed, test.seed} == {0, 1000, 2000}
+    assert test.pixels * 1.1 >= 192
+    sizes = {round(test[i].images[Phase.ED].spacing_mm[1], 3) for i in range(4)}
+    assert len(sizes) > 1
+    assert 1.5 not in sizes
+    assert set(train.subject_vendors) | set(test.subject_vendors) <= set(Vendor)
