@@ -1,4 +1,4 @@
-"""`synthgen evaluate labels`: from a command line to a study and its table."""
+"""`synthgen evaluate`: from a command line to a study and its table."""
 
 from __future__ import annotations
 
@@ -79,3 +79,55 @@ def test_bad_input_is_one_line_and_code_2(arguments, said, capsys, tmp_path) -> 
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1].startswith("synthgen: ")
     assert said in lines[-1]
+
+
+@pytest.fixture
+def balanced(monkeypatch) -> dict:
+    """Catch the rebalance study that the command asks for, and answer as it would."""
+    study_module = import_module("synthgen.rebalance")
+    scores_of = import_module("synthgen.evaluation.arm_scores").ArmScores
+    calls: dict = {}
+
+    def run(cohort, out, study, *, test, report):
+        calls.update(cohort=cohort, study=study, test=test)
+        structures = dict.fromkeys(("lv", "myo", "rv", "mean"), 0.5)
+        scores = {"rare": True, "right": 1, "dice": structures, "hd95_mm": structures}
+        other = {"rare": True, "right": 0}
+        arms = [scores_of(name="original", trained=8, added=0, subjects=[{"a": scores, "b": scores}] * 2)]
+        arms += [scores_of(name="wrong-class", trained=9, added=1, subjects=[{"a": other, "b": other}] * 2)]
+        out.mkdir()
+        (out / "results.json").write_text(json.dumps({"arms": 2}))
+        differences = {"original": {"wrong-class": arms[1].against(arms[0])}}
+        return study_module.Outcome(
+            folder=out, rarity=study.rarity, arms=arms, differences=differences, left_out={"mix": "no anatomies"}
+        )
+
+    monkeypatch.setattr(study_module, "rebalance", run)
+    return calls
+
+
+def test_a_rebalance_study_is_asked_for_and_shown(balanced, capsys, tmp_path) -> None:
+    """Options arrive; virtual hearts are tested on others; what was not measured is not applicable, not zero."""
+    line = "evaluate rebalance hearts:9 --by vendor --rare b --keep 2 --arm original --arm latent --seeds 5 --seed 4"
+    assert cli.run([*line.split(), "--tier", "standard", "--bundle", "fit", "--out", str(tmp_path / "s")]) == 0
+    study = balanced["study"]
+    assert (study.rarity.by, study.rarity.rare, study.rarity.keep) == ("vendor", "B", 2)
+    assert (study.arms, study.seeds, study.tier, study.bundle) == (("original", "latent"), 5, "standard", "fit")
+    assert (len(balanced["cohort"]), len(balanced["test"])) == (9, 450)
+    assert balanced["cohort"].seed != balanced["test"].seed
+    text = capsys.readouterr().out
+    assert "| original | 8 | 0 | 100.0 ± 0.0 | 100.0 ± 0.0 | 50.0 ± 0.0 |" in text
+    assert "| wrong-class | 9 | 1 | 0.0 ± 0.0 | 0.0 ± 0.0 | n/a | n/a |" in text
+    assert "| wrong-class - original | -100.0 [-100.0, -100.0] | -100.0 [-100.0, -100.0] | n/a | n/a | n/a |" in text
+    assert "mix left out: no anatomies" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [("--rare XYZ", "--rare"), ("--by set --rare ARV", "--rare"), ("--arm gan", "arm"), ("--seeds 0", "seeds")],
+)
+def test_a_bad_rebalance_study_is_one_line_and_code_2(arguments, said, capsys, tmp_path) -> None:
+    """Unknown classes and arms, a rare class of a balanced set and no trainings are refused before any work."""
+    assert cli.run(["evaluate", "rebalance", "hearts:9", *arguments.split(), "--out", str(tmp_path / "s")]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "s").exists()

@@ -7,9 +7,7 @@ from collections import Counter
 import pytest
 
 from synthgen.errors import InputError
-from synthgen.evaluation.arms import (
-    ARMS, LATENT, MIX, ORACLE, ORIGINAL, OVERSAMPLING, SPADE, WRONG_CLASS, Rarity, plan_arm,
-)  # fmt: skip
+from synthgen.evaluation.arms import ARMS, LATENT, ORACLE, ORIGINAL, OVERSAMPLING, SPADE, WRONG_CLASS, Rarity, plan_arm
 from synthgen.labels import Pathology, Vendor
 
 KINDS = [(list(Pathology)[i % 5], list(Vendor)[(i // 5) % 4]) for i in range(40)]
@@ -35,7 +33,7 @@ def test_a_rare_class_is_filled_up_to_the_largest() -> None:
     assert Counter(KINDS[i][0] for i in kept) == {p: 2 if p is Pathology.ARV else 8 for p in Pathology}
     assert [i for i in kept if KINDS[i][0] is Pathology.ARV] == [4, 9]
     assert arms[OVERSAMPLING].repeated == (4, 9, 4, 9, 4, 9)
-    for name, method in ((MIX, "mix"), (LATENT, "latent")):
+    for name, method in (("mix", "mix"), (LATENT, "latent")):
         (wanted,) = arms[name].generated
         assert (wanted.pathology, wanted.count, wanted.method, wanted.vendor) == (Pathology.ARV, 6, method, None)
     (wanted,) = arms[ORACLE].simulated

@@ -65,7 +65,7 @@ def test_what_is_missed_costs_the_whole_stack() -> None:
     diagonal = np.linalg.norm([2 * 9.0, 3 * 1.5, 4 * 2.0])
     assert hd95(empty, full, Tissue.MYO, SPACING) == hd95(full, empty, Tissue.MYO, SPACING) == pytest.approx(diagonal)
     assert np.isnan(hd95(empty, full, Tissue.RV, SPACING))
-    found = hd95_of_subject({p: full for p in Phase}, dict(zip(Phase, (full, empty), strict=True)), SPACING)
+    found = hd95_of_subject(dict.fromkeys(Phase, full), dict(zip(Phase, (full, empty), strict=True)), SPACING)
     assert found["myo"] == found["mean"] == pytest.approx(diagonal / 2)
     assert np.isnan(found["lv"])
 
