@@ -215,7 +215,8 @@ def _prepare(cohort: SourceCohort, test: SourceCohort | None, out: Path, study: 
         "seed": study.seed, "bundle": _bundle_name(study, cohort),
     }  # fmt: skip
     claim_folder(out, described)
-    sizes, parts = study.sizes, {}
+    sizes = study.sizes
+    parts: dict[str, list[PreparedSubject]] = {}
     for name, part in (("train", thinned), ("test", test)):
         store = PreparedStore(out / "prepared" / name, pixels=sizes.pixels, spacing_mm=sizes.spacing_mm)
         store.fill(part, progress=lambda done, total, name=name: report.count(f"{name} subjects prepared", done, total))
@@ -225,7 +226,7 @@ def _prepare(cohort: SourceCohort, test: SourceCohort | None, out: Path, study: 
         shared = sorted(set(ids["train"]) & set(ids["test"]))
         raise InputError("test subjects", expected="none that trains", got=f"{len(shared)}, such as {shared[0]}")
     write_json(out / SPLIT_FILE, {**described, **ids})
-    return _Data(cohort=thinned, **parts)
+    return _Data(cohort=thinned, train=parts["train"], test=parts["test"])
 
 
 def _possible(study: Study, cohort: SourceCohort) -> tuple[tuple[str, ...], dict[str, str]]:

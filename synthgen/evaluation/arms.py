@@ -90,10 +90,11 @@ class Rarity:
             If there is no rare subject.
         """
         left = (_KEPT if self.by != "set" else len(kinds)) if self.keep is None else self.keep
-        quota = Counter(dict.fromkeys(Pathology if self.by == "set" else [self.rare], left))
+        groups: list[Pathology | Vendor | None] = [*Pathology] if self.by == "set" else [self.rare]
+        quota = dict.fromkeys(groups, left)
         kept = []
         for number, kind in enumerate(kinds):
-            group = kind[0] if self.by == "set" else self.rare
+            group: Pathology | Vendor | None = kind[0] if self.by == "set" else self.rare
             if self.by == "set" or self.concerns(kind):
                 quota[group] -= 1
                 if quota[group] < 0:
@@ -184,7 +185,7 @@ def _missing(kinds: Sequence[Kind], rarity: Rarity, method: Method) -> tuple[Con
     if rarity.by == "set":
         counts = Counter(pathology for pathology, _ in kinds)
         return tuple(Condition(pathology=p, count=counts[p], method=method) for p in Pathology if counts[p])
-    sizes = Counter(pathology if rarity.by == "class" else vendor for pathology, vendor in kinds)
+    sizes: Counter = Counter(pathology if rarity.by == "class" else vendor for pathology, vendor in kinds)
     if sizes[rarity.rare] == max(sizes.values()):
         got = f"{sizes[rarity.rare]} of {rarity.rare} in training, as many as of any other"
         raise InputError("keep", expected=f"fewer subjects of the rare {rarity.by} than of another", got=got)

@@ -104,7 +104,8 @@ class Observer:
         Levels are those that show the left ventricle in both phases according to the subject's own labels, so that the
         classifier is not blamed for a segmentation.
         """
-        pairs, out = collect_pairs(self.test), {}
+        pairs = collect_pairs(self.test)
+        out: Scores = {}
         for number, subject in enumerate(self.test):
             images = torch.from_numpy(pairs.images[pairs.subjects == number]).to(self.device)
             found = subject_confidence(objective.classifier.probabilities(images)).cpu()
@@ -126,7 +127,7 @@ class Observer:
             labels: NDArray[np.uint8] = objective.segment(torch.from_numpy(images).to(self.device)).cpu().numpy()
             return labels
 
-        out = {}
+        out: Scores = {}
         for subject in self.test:
             guessed: Mapping[Phase, NDArray[np.uint8]] = {phase: guess(subject.images[phase]) for phase in Phase}
             out[subject.subject_id] = {
