@@ -88,7 +88,7 @@ def test_what_is_not_rare_is_said() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"by": "size"}, {"by": "class", "rare": Vendor.A}, {"by": "vendor", "rare": None}, {"by": "set"}, {"keep": 0}],
+    [{"by": "class", "rare": Vendor.A}, {"by": "vendor", "rare": None}, {"by": "set"}, {"keep": 0}],
 )
 def test_bad_rarities_are_named(values: dict) -> None:
     """A rarity must be of the kind that it is said to be."""
