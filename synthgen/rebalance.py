@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -218,8 +219,9 @@ def _prepare(cohort: SourceCohort, test: SourceCohort | None, out: Path, study: 
     sizes = study.sizes
     parts: dict[str, list[PreparedSubject]] = {}
     for name, part in (("train", thinned), ("test", test)):
-        store = PreparedStore(out / "prepared" / name, pixels=sizes.pixels, spacing_mm=sizes.spacing_mm)
-        store.fill(part, progress=lambda done, total, name=name: report.count(f"{name} subjects prepared", done, total))
+        folder, noun = out / "prepared" / name, f"{name} subjects prepared"
+        store = PreparedStore(folder, pixels=sizes.pixels, spacing_mm=sizes.spacing_mm)
+        store.fill(part, progress=partial(report.count, noun))
         parts[name] = list(store)
     ids = {name: [subject.subject_id for subject in subjects] for name, subjects in parts.items()}
     if set(ids["train"]) & set(ids["test"]):
@@ -293,7 +295,7 @@ def _run_arm(arm: Arm, data: _Data, bundle: Bundle | None, out: Path, study: Stu
         folder = out / "sets" / f"{arm.name}-{number}"
         claim_folder(folder, {"fingerprint": hashlib.sha256(cohort.fingerprint().encode()).hexdigest()}, file=SET_FILE)
         store = PreparedStore(folder, pixels=study.sizes.pixels, spacing_mm=study.sizes.spacing_mm)
-        store.fill(cohort, progress=lambda done, total: report.count(f"subjects of {arm.name} made", done, total))
+        store.fill(cohort, progress=partial(report.count, f"subjects of {arm.name} made"))
         extra += list(store)
     subjects = [data.train[number] for number in arm.kept] + extra
     device = study.device if study.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")

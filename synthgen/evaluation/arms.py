@@ -55,7 +55,7 @@ class Rarity:
 
     def __post_init__(self) -> None:
         """Refuse what is no rarity."""
-        wanted = {"class": Pathology, "vendor": Vendor, "set": type(None)}
+        wanted: dict[str, type] = {"class": Pathology, "vendor": Vendor, "set": type(None)}
         if self.by not in wanted:
             raise InputError("by", expected=f"one of {', '.join(wanted)}", got=repr(self.by))
         if not isinstance(self.rare, wanted[self.by]):
@@ -185,7 +185,9 @@ def _missing(kinds: Sequence[Kind], rarity: Rarity, method: Method) -> tuple[Con
     if rarity.by == "set":
         counts = Counter(pathology for pathology, _ in kinds)
         return tuple(Condition(pathology=p, count=counts[p], method=method) for p in Pathology if counts[p])
-    sizes: Counter = Counter(pathology if rarity.by == "class" else vendor for pathology, vendor in kinds)
+    sizes: Counter[Pathology | Vendor | None] = Counter(
+        pathology if rarity.by == "class" else vendor for pathology, vendor in kinds
+    )
     if sizes[rarity.rare] == max(sizes.values()):
         got = f"{sizes[rarity.rare]} of {rarity.rare} in training, as many as of any other"
         raise InputError("keep", expected=f"fewer subjects of the rare {rarity.by} than of another", got=got)
