@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -183,37 +184,44 @@ def rebalance(
     """
     out, report = Path(out), report or Report()
     torch.set_num_threads(usable_processors())
-    data = _prepare(cohort, test, out, study, report)
-    kinds = [(subject.pathology, subject.vendor) for subject in data.train]
-    names, left_out = _possible(study, data.cohort)
+    thinned, tested = _divide(cohort, test, study)
+    kinds = list(zip(thinned.subject_pathologies, thinned.subject_vendors, strict=True))
+    names, left_out = _possible(study, thinned)
     plans = [plan_arm(name, kinds, study.rarity) for name in names]
-    bundle = None
-    if any(arm.generated or arm.rerendered for arm in plans):
-        bundle = _bundle(data, out, study, report)
-        if study.arms is None and ANATOMIES_FILE not in bundle.description.files:
-            left_out[MIX] = f"bundle {bundle.name} has no anatomies"
-        if study.arms is None and _needs_more_tissues(bundle, data.cohort):
-            left_out[SPADE] = f"bundle {bundle.name} renders tissues that the cohort has not labelled"
-        plans = [arm for arm in plans if arm.name not in left_out]
+    makes = any(arm.generated or arm.rerendered for arm in plans)
+    bundle = _opened(study, thinned) if makes else None
+    data = _prepare(thinned, tested, out, study, report)
+    if bundle is not None:
+        _refuse_if_seen(bundle, data)
+    elif makes:
+        bundle = _fitted(data, out, study, report)
+    if bundle is not None and study.arms is None:
+        left_out |= _beyond(bundle, thinned)
+    plans = [arm for arm in plans if arm.name not in left_out]
+    sets = {arm.name: _made(arm, data, bundle, study) for arm in plans}  # what cannot be made is refused here
     outcome = Outcome(folder=out, rarity=study.rarity, arms=[], differences={}, left_out=left_out)
     for arm in plans:
-        outcome.arms.append(_run_arm(arm, data, bundle, out, study, report))
+        outcome.arms.append(_run_arm(arm, sets[arm.name], data, out, study, report))
         _compare(outcome, study)
         write_json(out / RESULTS_FILE, _document(outcome, data, study, bundle))  # readable while the rest is trained
     return outcome
 
 
-def _prepare(cohort: SourceCohort, test: SourceCohort | None, out: Path, study: Study, report: Report) -> _Data:
-    """Divide the cohort, make the rare subjects rare, write down who does what, and bring all to the common grid."""
+def _divide(cohort: SourceCohort, test: SourceCohort | None, study: Study) -> tuple[Selection, SourceCohort]:
+    """Return who trains, the rare ones made rare, and who tests."""
     if test is None:
         split = split_subjects(cohort.subject_pathologies, seed=study.seed)
         cohort, test = Selection(cohort, split.train), Selection(cohort, split.test)
     kinds = list(zip(cohort.subject_pathologies, cohort.subject_vendors, strict=True))
-    thinned = Selection(cohort, study.rarity.thin(kinds))
+    return Selection(cohort, study.rarity.thin(kinds)), test
+
+
+def _prepare(thinned: SourceCohort, test: SourceCohort, out: Path, study: Study, report: Report) -> _Data:
+    """Write down who does what, and bring all to the common grid."""
     described = {
-        "cohort": cohort.name, "train_fingerprint": thinned.fingerprint(), "test_fingerprint": test.fingerprint(),
+        "cohort": thinned.name, "train_fingerprint": thinned.fingerprint(), "test_fingerprint": test.fingerprint(),
         "by": study.rarity.by, "rare": study.rarity.rare and str(study.rarity.rare), "tier": study.tier,
-        "seed": study.seed, "bundle": _bundle_name(study, cohort),
+        "seed": study.seed, "bundle": _bundle_name(study, thinned),
     }  # fmt: skip
     claim_folder(out, described)
     sizes = study.sizes
@@ -251,28 +259,35 @@ def _bundle_name(study: Study, cohort: SourceCohort) -> str:
     return study.bundle or ("default" if _hearts(cohort) is not None else FIT)
 
 
-def _bundle(data: _Data, out: Path, study: Study, report: Report) -> Bundle:
-    """Open the generator, or fit it on the training subjects; refuse one that has seen a test subject."""
-    name = _bundle_name(study, data.cohort)
-    if name != FIT:
-        bundle = load_bundle(name)
-        source, wanted = bundle.description.provenance.get("source"), data.cohort.fingerprint()
-        if data.cohort.of_patients and source != wanted:
-            raise InputError(
-                f"bundle {bundle.name}",
-                expected="one that was fitted on the training subjects of this study, and on no other patient",
-                got="one fitted on others",
-                hint=f"With --bundle {FIT} the study fits one",
-            )
-        donors = set(DonorBank.from_tensors(bundle.tensors(DONORS_FILE)).ids)
-        seen = sorted(donors.intersection(subject.subject_id for subject in data.test))
-        if seen:
-            raise InputError(f"bundle {bundle.name}", expected="one that saw no test subject", got=f"{seen[0]} in it")
-        return bundle
-    folder = out / "bundle"
+def _opened(study: Study, cohort: SourceCohort) -> Bundle | None:
+    """Return the bundle that was handed in, None if one is to be fitted; refuse one of other patients."""
+    name = _bundle_name(study, cohort)
+    if name == FIT:
+        return None
+    bundle = load_bundle(name)
+    if cohort.of_patients and bundle.description.provenance.get("source") != cohort.fingerprint():
+        raise InputError(
+            f"bundle {bundle.name}",
+            expected="one that was fitted on the training subjects of this study, and on nobody else",
+            got="one fitted on others",
+            hint=f"With --bundle {FIT} the study fits one",
+        )
+    return bundle
+
+
+def _refuse_if_seen(bundle: Bundle, data: _Data) -> None:
+    """Refuse a bundle that holds a test subject; of virtual hearts, whose ids it keeps, one is enough to tell."""
+    donors = set(DonorBank.from_tensors(bundle.tensors(DONORS_FILE)).ids)
+    seen = sorted(donors.intersection(subject.subject_id for subject in data.test))
+    if seen:
+        raise InputError(f"bundle {bundle.name}", expected="one that saw no test subject", got=f"{seen[0]} in it")
+
+
+def _fitted(data: _Data, out: Path, study: Study, report: Report) -> Bundle:
+    """Return a generator fitted on the training subjects, now or before."""
+    folder, sizes = out / "bundle", study.sizes
     if not folder.exists():
         report.stage(f"fitting a generator on {len(data.train)} training subjects")
-        sizes = study.sizes
         fit(
             data.cohort, folder, preset=sizes.preset, budget=sizes.budget, seed=study.seed, device=study.device,
             keep_anatomy=True, report=report,
@@ -280,18 +295,24 @@ def _bundle(data: _Data, out: Path, study: Study, report: Report) -> Bundle:
     return load_bundle(folder)
 
 
-def _needs_more_tissues(bundle: Bundle, cohort: SourceCohort) -> bool:
-    return bundle.description.label_scheme == "tissue" and cohort.label_scheme == "heart"
+def _beyond(bundle: Bundle, cohort: SourceCohort) -> dict[str, str]:
+    """Return the arms that the bundle cannot do, with the reason."""
+    out = {}
+    if ANATOMIES_FILE not in bundle.description.files:
+        out[MIX] = f"bundle {bundle.name} has no anatomies to mix"
+    if bundle.description.label_scheme == "tissue" and cohort.label_scheme == "heart":
+        out[SPADE] = f"bundle {bundle.name} renders tissues that the cohort has not labelled"
+    return out
 
 
-def _run_arm(arm: Arm, data: _Data, bundle: Bundle | None, out: Path, study: Study, report: Report) -> ArmScores:
+def _run_arm(arm: Arm, sets: Sequence[SourceCohort], data: _Data, out: Path, study: Study, report: Report) -> ArmScores:
     """Make what the arm adds, train with every seed, and return the scores.
 
     Of the wrong class only the classifier is trained: label maps of another class are right label maps, so that arm is
     no control of segmentation.
     """
     extra = [data.train[number] for number in arm.repeated]
-    for number, cohort in enumerate(_made(arm, data, bundle, study)):
+    for number, cohort in enumerate(sets):
         folder = out / "sets" / f"{arm.name}-{number}"
         claim_folder(folder, {"fingerprint": hashlib.sha256(cohort.fingerprint().encode()).hexdigest()}, file=SET_FILE)
         store = PreparedStore(folder, pixels=study.sizes.pixels, spacing_mm=study.sizes.spacing_mm)

@@ -129,11 +129,42 @@ def test_another_study_is_not_mixed_in(done: Outcome) -> None:
 
 
 def test_a_patients_bundle_must_be_of_the_training_subjects(tmp_path: Path) -> None:
-    """A bundle that was fitted on anybody else is refused before anything is trained."""
+    """A bundle that was fitted on anybody else is refused before any work."""
     study = Study(rarity=RARE, arms=(LATENT,), tier="tiny", bundle=str(shared_bundle()))
     with pytest.raises(InputError, match="fitted on the training subjects"):
         rebalance(Patients(12, pixels=64, spacing_mm=3.0), tmp_path / "s", study)
     torch.set_num_threads(1)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_bundle_that_has_seen_a_test_subject_is_refused(monkeypatch, done: Outcome) -> None:
+    """A virtual heart of the test subjects among a bundle's donors ends the study."""
+    test_id = json.loads((done.folder / SPLIT_FILE).read_text())["test"][0]
+
+    class Bank:
+        ids = ("NOR1", test_id)
+
+        @classmethod
+        def from_tensors(cls, _tensors):
+            return cls()
+
+    monkeypatch.setattr("synthgen.rebalance.DonorBank", Bank)
+    with pytest.raises(InputError, match=test_id):
+        run(done.folder)
+
+
+@pytest.mark.parametrize("wanted", ["mix", "oracle"])
+def test_an_arm_that_cannot_be_done_is_refused_before_anything_is_trained(wanted: str, monkeypatch, tmp_path) -> None:
+    """Asked for by name, mixing without anatomies and an oracle of patients are errors."""
+    cohort = COHORT
+    if wanted == "oracle":
+        cohort = Patients(9, seed=1, pixels=64, spacing_mm=3.0)
+        monkeypatch.setattr("synthgen.rebalance._hearts", lambda _cohort: None)
+    study = Study(rarity=RARE, arms=(ORIGINAL, wanted), tier="tiny", bundle="default")
+    with pytest.raises(InputError, match="factors|oracle"):
+        rebalance(cohort, tmp_path / "s", study, test=TEST)
+    torch.set_num_threads(1)
+    assert not (tmp_path / "s" / "arms").exists()
 
 
 @pytest.mark.parametrize(("name", "value"), [("tier", "huge"), ("seeds", 0), ("arm", ("gan",))])
