@@ -160,8 +160,9 @@ def test_an_arm_that_cannot_be_done_is_refused_before_anything_is_trained(wanted
     if wanted == "oracle":
         cohort = Patients(9, seed=1, pixels=64, spacing_mm=3.0)
         monkeypatch.setattr("synthgen.rebalance._hearts", lambda _cohort: None)
-    study = Study(rarity=RARE, arms=(ORIGINAL, wanted), tier="tiny", bundle="default")
-    with pytest.raises(InputError, match="factors|oracle"):
+    monkeypatch.setattr("synthgen.engine.plan.ANATOMIES_FILE", "there is none")
+    study = Study(rarity=RARE, arms=(ORIGINAL, wanted), tier="tiny", bundle=str(shared_bundle()))
+    with pytest.raises(InputError, match=r"factors|oracle"):
         rebalance(cohort, tmp_path / "s", study, test=TEST)
     torch.set_num_threads(1)
     assert not (tmp_path / "s" / "arms").exists()
