@@ -31,7 +31,7 @@ from synthgen.engine.anatomies import ANATOMIES_FILE
 from synthgen.engine.donors import DonorBank
 from synthgen.engine.generate import DONORS_FILE
 from synthgen.engine.made_cohort import GeneratedCohort, RerenderedCohort
-from synthgen.engine.plan import plan
+from synthgen.engine.plan import plan, require_factors
 from synthgen.engine.recipe import Recipe
 from synthgen.errors import InputError
 from synthgen.evaluation.arm_scores import ArmScores
@@ -272,6 +272,8 @@ def _opened(study: Study, cohort: SourceCohort) -> Bundle | None:
             got="one fitted on others",
             hint=f"With --bundle {FIT} the study fits one",
         )
+    if study.arms is not None and MIX in study.arms:
+        require_factors(bundle)
     return bundle
 
 
