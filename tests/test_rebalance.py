@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from tiny_bundle import shared_bundle
 
 from synthgen.cohorts import prepared
@@ -16,7 +15,6 @@ from synthgen.cohorts.prepared import PreparedStore
 from synthgen.errors import InputError
 from synthgen.evaluation.arms import LATENT, ORACLE, ORIGINAL, OVERSAMPLING, SPADE, WRONG_CLASS, Rarity
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE
-from synthgen.fit import Report
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Pathology, Phase
 from synthgen.rebalance import Outcome, Study, pseudo_real, rebalance
@@ -45,17 +43,14 @@ def in_one_process() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PreparedStore, "fill", fill)
+        patch.setattr("synthgen.rebalance.usable_processors", lambda: 1)
         yield
 
 
-def run(out: Path, said: list[str] | None = None, **changed: object) -> Outcome:
-    """A study on one thread."""
+def run(out: Path, **changed: object) -> Outcome:
+    """A study of all arms, or a changed one."""
     study = Study(rarity=RARE, arms=ARMS, seeds=2, tier="tiny", bundle=str(shared_bundle()))
-    listener = Report(stage=(said if said is not None else []).append)
-    try:
-        return rebalance(COHORT, out, replace(study, **changed), test=TEST, report=listener)
-    finally:
-        torch.set_num_threads(1)
+    return rebalance(COHORT, out, replace(study, **changed), test=TEST)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +129,6 @@ def test_a_patients_bundle_must_be_of_the_training_subjects(tmp_path: Path) -> N
     study = Study(rarity=RARE, arms=(LATENT,), tier="tiny", bundle=str(shared_bundle()))
     with pytest.raises(InputError, match="fitted on the training subjects"):
         rebalance(Patients(12, pixels=64, spacing_mm=3.0), tmp_path / "s", study)
-    torch.set_num_threads(1)
     assert not (tmp_path / "s").exists()
 
 
@@ -165,7 +159,6 @@ def test_an_arm_that_cannot_be_done_is_refused_before_any_work(wanted: str, monk
     study = Study(rarity=RARE, arms=(ORIGINAL, wanted), tier="tiny", bundle=str(shared_bundle()))
     with pytest.raises(InputError, match=r"factors|oracle"):
         rebalance(cohort, tmp_path / "s", study, test=TEST)
-    torch.set_num_threads(1)
     assert not (tmp_path / "s").exists()
 
 
