@@ -152,4 +152,6 @@ def _name(recipe: Recipe) -> str:
     classes = list(dict.fromkeys(str(condition.pathology) for condition in recipe.conditions))
     letters = list(dict.fromkeys(str(condition.vendor) for condition in recipe.conditions if condition.vendor))
     vendor = f"-vendor-{''.join(letters)}" if letters else ""
-    return f"{'-'.join(classes)}-{recipe.count}{vendor}-seed{recipe.seed}"
+    spans = list(dict.fromkeys(c.severity for c in recipe.conditions if "severity" in c.model_fields_set))
+    severe = "".join(f"-severity{low:g}-{high:g}" for low, high in spans)
+    return f"{'-'.join(classes)}-{recipe.count}{vendor}{severe}-seed{recipe.seed}"
