@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from synthgen.engine.packing import PackedStacks
+from synthgen.engine.packing import PackedStacks, reading
 from synthgen.errors import InputError
 from synthgen.factors.latents import heart_range
 from synthgen.labels import Phase, Sex, Tissue, Vendor
@@ -70,15 +70,16 @@ class DonorBank:
             If there is no such donor or its stack does not have the announced size.
         """
         header, stack = self._packed.header(subject_id), self._packed.stack(subject_id)
-        body = header["body"]
-        return Donor(
-            subject_id=subject_id,
-            vendor=Vendor(header["vendor"]),
-            labels=dict(zip(Phase, stack, strict=True)),
-            spacing_mm=tuple(header["spacing_mm"]),
-            rotation=np.array(header["rotation"]),
-            body=Body(**{**body, "sex": Sex(body["sex"]) if body["sex"] else None}) if body else None,
-        )
+        with reading(subject_id):
+            body = header["body"]
+            return Donor(
+                subject_id=subject_id,
+                vendor=Vendor(header["vendor"]),
+                labels=dict(zip(Phase, stack, strict=True)),
+                spacing_mm=tuple(header["spacing_mm"]),
+                rotation=np.array(header["rotation"]),
+                body=Body(**{**body, "sex": Sex(body["sex"]) if body["sex"] else None}) if body else None,
+            )
 
     def slices(self, subject_id: str) -> int:
         """Return the number of slices of a donor's stack, without unpacking it."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -50,9 +52,15 @@ class PackedStacks:
         InputError
             If there is no such subject or its stack does not have the announced size.
         """
-        shape = (len(Phase), *self.header(subject_id)["shape"])
-        size = int(np.prod(shape))
-        raw = zlib.decompressobj().decompress(self._stacks[subject_id], min(size, _LARGEST_STACK) + 1)
+        with reading(subject_id):
+            shape = (len(Phase), *(int(length) for length in self.header(subject_id)["shape"]))
+            size = math.prod(shape)
+        if len(shape) != 4 or not 0 < size <= _LARGEST_STACK:
+            raise InputError(f"donor {subject_id}", expected="a stack (2, z, H, W)", got=f"shape {shape}"[:200])
+        try:
+            raw = zlib.decompressobj().decompress(self._stacks[subject_id], size + 1)
+        except zlib.error as error:
+            raise InputError(f"donor {subject_id}", expected="a deflated stack", got=str(error)) from error
         if len(raw) != size:
             raise InputError(f"donor {subject_id}", expected=f"a stack of {size} bytes", got="another size")
         return np.frombuffer(raw, np.uint8).reshape(shape)
@@ -81,11 +89,23 @@ class PackedStacks:
         Raises
         ------
         InputError
-            If a subject's stack is missing.
+            If a subject's stack is missing, or the headers are not pairs of an id and a table.
         """
         try:
-            headers = dict(decode_json(tensors["donors"]))
+            headers = {str(name): dict(header) for name, header in decode_json(tensors["donors"])}
             stacks = {subject_id: bytes(tensors[f"stack.{subject_id}"].numpy()) for subject_id in headers}
         except KeyError as missing:
             raise InputError(file, expected=f"a tensor {missing}", got="none") from missing
+        except (TypeError, ValueError) as error:
+            raise InputError(file, expected="headers by id", got=str(error)[:200]) from error
         return cls(headers, stacks)
+
+
+@contextmanager
+def reading(subject_id: str) -> Iterator[None]:
+    """Turn what a malformed header raises while a subject is made of it into an InputError that names the subject."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        got = f"{type(error).__name__}: {error}"[:200]
+        raise InputError(f"donor {subject_id}", expected="the header of a donor", got=got) from error
