@@ -58,7 +58,8 @@ class AreaObjective(SdnetObjective):
         self.known = torch.from_numpy(known).to(device)
         self.areas = (self.labels == Tissue.LV).sum((1, 2)).to(torch.float32)
         self.regressor = self.network("area", AreaRegressor(factors=self.sdnet.factors))
-        self.averages.keep("sdnet"), self.averages.keep("area")
+        for name in ("sdnet", "area"):
+            self.averages.keep(name)
         self.optimizers["sdnet"].add_param_group({"params": list(self.regressor.parameters())})
         self._start = _digest(start)
 
