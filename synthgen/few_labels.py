@@ -36,6 +36,9 @@ SDNET, UNET = "sdnet", "unet"
 FRACTIONS = (1.0, 0.25, 0.06, 0.015)
 """Labelled parts of the training subjects: four rows of the paper's Table 1. Of 70 subjects the last is one."""
 
+_FEWEST = 4
+"""Subjects that can be divided: one of four tests."""
+
 SPLIT_FILE, RESULTS_FILE, ARM_FILE = "split.json", "results.json", "dice.json"
 
 
@@ -210,6 +213,8 @@ def compare_with_few_labels(
 
 def _prepare(cohort: SourceCohort, out: Path, study: Study, listener: Listener) -> _Data:
     """Divide the cohort, write down how, and bring it to the common grid."""
+    if len(cohort) < _FEWEST:
+        raise InputError("cohort", expected=f"at least {_FEWEST} subjects", got=f"{len(cohort)}")
     if out.exists() and not (out.is_dir() and ((out / SPLIT_FILE).exists() or not any(out.iterdir()))):
         raise InputError(out, expected="a new folder, or that of the same study", got="something else")
     out.mkdir(parents=True, exist_ok=True)
