@@ -184,6 +184,10 @@ def compare_with_few_labels(
 ) -> Outcome:
     """Train SDNet and a U-Net with few labels and measure both on subjects that neither has seen.
 
+    Easier than the paper's experiment in one respect: windows are centred on the heart by its labels
+    (`cohorts.preprocess.prepare`), those of unlabelled and of test subjects too, so that both networks may learn from
+    few labels where to look.
+
     Parameters
     ----------
     cohort
