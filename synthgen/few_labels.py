@@ -203,8 +203,8 @@ def compare_with_few_labels(
         small to be divided.
     """
     out, study, listener = Path(out), study or Study(), listener or Listener()
-    torch.set_num_threads(usable_processors())
     data = _prepare(cohort, out, study, listener)
+    torch.set_num_threads(usable_processors())
     fractions = {len(data.split.labelled(fraction)): fraction for fraction in sorted(study.fractions)}
     outcome = Outcome(folder=out, train=len(data.split.train), test=len(data.test), arms=[])
     for labelled, fraction in sorted(fractions.items(), reverse=True):
