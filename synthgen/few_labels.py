@@ -36,6 +36,9 @@ SDNET, UNET = "sdnet", "unet"
 FRACTIONS = (1.0, 0.25, 0.06, 0.015)
 """Labelled parts of the training subjects: four rows of the paper's Table 1. Of 70 subjects the last is one."""
 
+_FEWEST = 4
+"""Subjects that can be divided: one of four tests."""
+
 SPLIT_FILE, RESULTS_FILE, ARM_FILE = "split.json", "results.json", "dice.json"
 
 
@@ -181,6 +184,10 @@ def compare_with_few_labels(
 ) -> Outcome:
     """Train SDNet and a U-Net with few labels and measure both on subjects that neither has seen.
 
+    Easier than the paper's experiment in one respect: windows are centred on the heart by its labels
+    (`cohorts.preprocess.prepare`), those of unlabelled and of test subjects too, so that both networks may learn from
+    few labels where to look.
+
     Parameters
     ----------
     cohort
@@ -196,8 +203,8 @@ def compare_with_few_labels(
         small to be divided.
     """
     out, study, listener = Path(out), study or Study(), listener or Listener()
-    torch.set_num_threads(usable_processors())
     data = _prepare(cohort, out, study, listener)
+    torch.set_num_threads(usable_processors())
     fractions = {len(data.split.labelled(fraction)): fraction for fraction in sorted(study.fractions)}
     outcome = Outcome(folder=out, train=len(data.split.train), test=len(data.test), arms=[])
     for labelled, fraction in sorted(fractions.items(), reverse=True):
@@ -210,6 +217,8 @@ def compare_with_few_labels(
 
 def _prepare(cohort: SourceCohort, out: Path, study: Study, listener: Listener) -> _Data:
     """Divide the cohort, write down how, and bring it to the common grid."""
+    if len(cohort) < _FEWEST:
+        raise InputError("cohort", expected=f"at least {_FEWEST} subjects", got=f"{len(cohort)}")
     if out.exists() and not (out.is_dir() and ((out / SPLIT_FILE).exists() or not any(out.iterdir()))):
         raise InputError(out, expected="a new folder, or that of the same study", got="something else")
     out.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from synthgen.engine.packing import PackedStacks, reading
+from synthgen.engine.packing import PackedStacks, reading, spacing_of
 from synthgen.errors import InputError
 from synthgen.factors.codes import NOBODY
 from synthgen.labels import Pathology
@@ -63,7 +63,7 @@ class AnatomyBank:
                 subject_id=subject_id,
                 pathology=Pathology(header["pathology"]),
                 codes=codes,
-                spacing_mm=tuple(header["spacing_mm"]),
+                spacing_mm=spacing_of(header),
             )
 
     @classmethod

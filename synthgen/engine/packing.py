@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
 import math
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -17,17 +17,19 @@ from synthgen.factors.latents import decode_json, encode_json
 from synthgen.labels import Phase
 
 _LARGEST_STACK = 2 * 64 * 1024 * 1024
+_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 21}]
+_MEMORY = 64 << 20
 
 
 class PackedStacks:
-    """Stacks `(2 phases, z, H, W)` uint8 by id, each with a header of JSON values; deflated until asked for.
+    """Stacks `(2 phases, z, H, W)` uint8 by id, each with a header of JSON values; packed until asked for.
 
     Parameters
     ----------
     headers
         By id; each has a `shape` `[z, H, W]`.
     stacks
-        Deflated bytes by id.
+        Packed bytes by id.
     """
 
     def __init__(self, headers: Mapping[str, dict[str, Any]], stacks: Mapping[str, bytes]) -> None:
@@ -58,9 +60,9 @@ class PackedStacks:
         if len(shape) != 4 or not 0 < size <= _LARGEST_STACK:
             raise InputError(f"donor {subject_id}", expected="a stack (2, z, H, W)", got=f"shape {shape}"[:200])
         try:
-            raw = zlib.decompressobj().decompress(self._stacks[subject_id], size + 1)
-        except zlib.error as error:
-            raise InputError(f"donor {subject_id}", expected="a deflated stack", got=str(error)) from error
+            raw = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY).decompress(self._stacks[subject_id], size + 1)
+        except lzma.LZMAError as error:
+            raise InputError(f"donor {subject_id}", expected="a stack packed by xz", got=str(error)) from error
         if len(raw) != size:
             raise InputError(f"donor {subject_id}", expected=f"a stack of {size} bytes", got="another size")
         return np.frombuffer(raw, np.uint8).reshape(shape)
@@ -71,7 +73,7 @@ class PackedStacks:
         headers, stacks = {}, {}
         for subject_id, header, stack in subjects:
             headers[subject_id] = {**header, "shape": list(stack.shape[1:])}
-            stacks[subject_id] = zlib.compress(np.ascontiguousarray(stack).tobytes(), 9)
+            stacks[subject_id] = lzma.compress(np.ascontiguousarray(stack).tobytes(), filters=_FILTERS)
         return cls(headers, stacks)
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
@@ -109,3 +111,11 @@ def reading(subject_id: str) -> Iterator[None]:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         got = f"{type(error).__name__}: {error}"[:200]
         raise InputError(f"donor {subject_id}", expected="the header of a donor", got=got) from error
+
+
+def spacing_of(header: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Return the three positive millimetres that a header states; ValueError if it does not."""
+    z, y, x = (float(length) for length in header["spacing_mm"])
+    if not (z > 0 and y > 0 and x > 0 and math.isfinite(z + y + x)):
+        raise ValueError(f"spacing {header['spacing_mm']}")
+    return z, y, x
