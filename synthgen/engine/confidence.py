@@ -21,8 +21,9 @@ from synthgen.networks.classifier import CLASSES, PathologyClassifier, subject_c
 
 _QUANTILE = 0.1
 _LOWEST, _HIGHEST = 0.2, 0.5
-"""A threshold stays above chance among five classes; a class with half of the confidence has more than any other, and of a
-rendered image, in which F is less sure than in what it was trained on, no more is asked."""
+"""A threshold stays above chance among five classes. A class with half of the confidence has more than any other; of a
+rendered image, in which F is less sure than in a scan, no more is asked.
+"""
 
 Confidence = Mapping[Pathology, float]
 Stacks = Mapping[Phase, NDArray]
