@@ -28,6 +28,7 @@ class Stage(IntEnum):
     RENDER = 13
     MIXTURE = 14
     DONOR = 15
+    RECIPIENT = 16
     WEIGHTS = 20
     BATCH = 21
     TRAINING_NOISE = 22

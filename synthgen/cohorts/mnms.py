@@ -16,6 +16,7 @@ from pathlib import Path
 
 from synthgen.cohorts.assembly import Loaded, Person, assemble, parse_body, staged_folder
 from synthgen.cohorts.conventions import MNMS_CODES, from_tissue
+from synthgen.cohorts.csv_table import read_table
 from synthgen.cohorts.fingerprint import fingerprint
 from synthgen.cohorts.nifti import Kind, read_frames, read_volume, write_frames
 from synthgen.errors import InputError
@@ -28,7 +29,6 @@ _REQUIRED = (_CODE, _VENDOR, "ED", "ES", _PATHOLOGY)
 _INFORMATION = "M&Ms_Dataset_information.csv"
 _LABELLED = Path("Training", "Labeled")
 _DEPTH = 3  # folders between the root and a subject
-_MAX_CSV_BYTES = 2**24
 
 Row = Mapping[str, str]
 
@@ -186,17 +186,11 @@ def _find_table(folder: Path) -> Path:
 
 
 def _read_table(table: Path) -> list[Row]:
-    if table.stat().st_size > _MAX_CSV_BYTES:
-        raise InputError(table, expected=f"a table of at most {_MAX_CSV_BYTES} bytes", got=f"{table.stat().st_size}")
-    try:
-        reader = csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines())
-    except UnicodeDecodeError as error:
-        raise InputError(table, expected="a table in UTF-8", got="other bytes") from error
-    missing = [name for name in _REQUIRED if name not in (reader.fieldnames or [])]
+    names, found = read_table(table)
+    rows: list[Row] = [*found]
+    missing = [name for name in _REQUIRED if name not in names]
     if missing:
-        raise InputError(table, expected=f"a column {missing[0]}", got=", ".join(reader.fieldnames or []) or "none")
-    named = ({key: value for key, value in row.items() if isinstance(key, str)} for row in reader)
-    rows: list[Row] = [{key: (value or "").strip() for key, value in row.items()} for row in named]
+        raise InputError(table, expected=f"a column {missing[0]}", got=", ".join(names) or "none")
     repeated = [code for code, count in Counter(row[_CODE] for row in rows).items() if count > 1]
     if repeated:
         raise InputError(table, expected="one row per External code", got=f"{repeated[0]} more than once")

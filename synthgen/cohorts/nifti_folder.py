@@ -13,7 +13,6 @@ Labels are 1 LV cavity, 2 LV myocardium, 3 RV cavity; with `label_scheme="tissue
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections import Counter
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from synthgen.cohorts.assembly import Loaded, Person, assemble, parse_body
 from synthgen.cohorts.conventions import MNMS_CODES
+from synthgen.cohorts.csv_table import read_table
 from synthgen.cohorts.fingerprint import fingerprint
 from synthgen.cohorts.nifti import Kind, read_volume
 from synthgen.errors import InputError
@@ -34,7 +34,6 @@ _FILES = {(phase, kind): f"{phase.value.lower()}_{kind}" for phase in Phase for 
 _BODY = ("height_cm", "weight_kg", "sex")
 _COLUMNS = ("subject_id", "pathology", "vendor", *_BODY, *_FILES.values())
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_MAX_CSV_BYTES = 2**24
 
 
 class NiftiFolder(SourceCohort):
@@ -123,17 +122,11 @@ def _real(path: Path) -> Path:
 
 
 def _read_table(table: Path) -> list[dict[str, str]]:
-    if not table.is_file() or table.stat().st_size > _MAX_CSV_BYTES:
-        got = "a larger file" if table.is_file() else "nothing there"
-        raise InputError(table, expected=f"a table of at most {_MAX_CSV_BYTES} bytes", got=got)
-    try:
-        reader = csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines())
-    except UnicodeDecodeError as error:
-        raise InputError(table, expected="a table in UTF-8", got="other bytes") from error
-    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or [])]
+    names, found = read_table(table)
+    missing = [name for name in _COLUMNS if name not in names]
     if missing:
         raise InputError(table, expected=f"columns {', '.join(_COLUMNS)}", got=f"no column {missing[0]}")
-    rows = [{name: (row[name] or "").strip() for name in _COLUMNS} for row in reader]
+    rows = [{name: row[name] for name in _COLUMNS} for row in found]
     if not rows:
         raise InputError(table, expected="at least one subject", got="none")
     for name, count in Counter(row["subject_id"] for row in rows).items():

@@ -190,7 +190,7 @@ class _Request:
 
         conditions = balance(_kinds(self.like), cast("By", self.balance_by), cast("Method", self.method or "latent"))
         correlation = {} if self.correlation is None else {"correlation": self.correlation}
-        asked = [condition.model_dump(mode="json") for condition in conditions]
+        asked = [condition.model_dump(mode="json", exclude_unset=True) for condition in conditions]
         return Recipe.parse({"conditions": asked, **correlation, **general}, subject="options")
 
     def recipe_from(self, file: Path, general: Mapping[str, object]) -> Recipe:
@@ -222,4 +222,6 @@ def _name(recipe: Recipe) -> str:
     letters = list(dict.fromkeys(str(condition.vendor) for condition in recipe.conditions if condition.vendor))
     vendor = f"-vendor-{''.join(letters)}" if letters else ""
     mixed = "-mix" if any(condition.method == "mix" for condition in recipe.conditions) else ""
-    return f"{'-'.join(classes)}-{recipe.count}{vendor}{mixed}-seed{recipe.seed}"
+    spans = list(dict.fromkeys(c.severity for c in recipe.conditions if "severity" in c.model_fields_set))
+    severe = "".join(f"-severity{low:g}-{high:g}" for low, high in spans)
+    return f"{'-'.join(classes)}-{recipe.count}{vendor}{severe}{mixed}-seed{recipe.seed}"

@@ -19,4 +19,4 @@ def unpack(file: Path, out: Path | None, as_json: bool) -> None:
     from synthgen.datasets.archive import unpack as extract
 
     made = extract(file, file.with_suffix("") if out is None else out)
-    emit({"file": file, "dataset": made}, f"{made}: whole", as_json=as_json)
+    emit({"file": file, "dataset": made}, f"{file} unpacked into {made}: whole", as_json=as_json)

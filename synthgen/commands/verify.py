@@ -28,6 +28,5 @@ def verify(dataset: Path, deep: bool, as_json: bool) -> None:
     emit(document, lines, as_json=as_json)
     if faults:
         places = list(dict.fromkeys(fault.where for fault in faults))
-        raise DamageError(
-            f"{dataset}: {len(faults)} faults in {', '.join(places[:8])}{' ...' if len(places) > 8 else ''}."
-        )
+        number = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
+        raise DamageError(f"{dataset}: {number} in {', '.join(places[:8])}{' ...' if len(places) > 8 else ''}.")

@@ -14,6 +14,7 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from synthgen.datasets.manifest import Manifest, RecordEntry, SourceData
+from synthgen.datasets.quantisation import LEVELS
 from synthgen.labels import Pathology, Phase, Tissue, Vendor
 
 CARD = "README.md"
@@ -87,7 +88,7 @@ def dataset_card(manifest: Manifest) -> str:
         _index_table(manifest.subjects),
         "## Labels",
         _table(("value", "name", "tissue"), [(str(t.value), t.name.lower(), text) for t, text in _TISSUES.items()]),
-        "Image and label of a phase share one grid; both phases of a subject do too. Images have 4096 grey levels.",
+        f"Image and label of a phase share one grid, and so do both phases. Images have {LEVELS + 1} grey levels.",
         "## Sources and licences",
         _sources(manifest),
         "## Limits",

@@ -137,7 +137,7 @@ def decode_hdf5(raw: bytes, entry: SubjectEntry, phase: Phase, kind: Kind, where
     try:
         with h5py.File(io.BytesIO(raw), "r") as file:
             packed = _chunk(file, entry, phase, kind)
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError) as error:
         raise DamageError(f"{where}: holds no {kind} of shape {entry.shape} ({error}).") from None
     dtype = DTYPES[kind]
     unpacker = zlib.decompressobj()

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from synthgen.engine.packing import PackedStacks
+from synthgen.engine.packing import PackedStacks, reading, spacing_of
 from synthgen.errors import InputError
 from synthgen.factors.codes import NOBODY
 from synthgen.labels import Pathology
@@ -53,17 +53,18 @@ class AnatomyBank:
 
     def of_class(self, pathology: Pathology) -> tuple[str, ...]:
         """Return the ids of a class, in order."""
-        return tuple(name for name in self.ids if self._packed.header(name)["pathology"] == pathology.value)
+        return tuple(name for name in self.ids if self._packed.header(name).get("pathology") == pathology.value)
 
     def __getitem__(self, subject_id: str) -> Anatomy:
         """Return one anatomy; InputError if there is none of that id or its stack has another size."""
-        header = self._packed.header(subject_id)
-        return Anatomy(
-            subject_id=subject_id,
-            pathology=Pathology(header["pathology"]),
-            codes=self._packed.stack(subject_id),
-            spacing_mm=tuple(header["spacing_mm"]),
-        )
+        header, codes = self._packed.header(subject_id), self._packed.stack(subject_id)
+        with reading(subject_id):
+            return Anatomy(
+                subject_id=subject_id,
+                pathology=Pathology(header["pathology"]),
+                codes=codes,
+                spacing_mm=spacing_of(header),
+            )
 
     @classmethod
     def of(cls, anatomies: Sequence[Anatomy]) -> Self:

@@ -20,8 +20,10 @@ from synthgen.labels import HEART, Pathology, Phase, Tissue
 from synthgen.networks.classifier import CLASSES, PathologyClassifier, subject_confidence
 
 _QUANTILE = 0.1
-_LOWEST, _HIGHEST = 0.2, 0.9
-"""A threshold stays above chance among five classes, and below what a network gives to what it was trained on."""
+_LOWEST, _HIGHEST = 0.2, 0.5
+"""A threshold stays above chance among five classes. A class with half of the confidence has more than any other; of a
+rendered image, in which F is less sure than in a scan, no more is asked.
+"""
 
 Confidence = Mapping[Pathology, float]
 Stacks = Mapping[Phase, NDArray]

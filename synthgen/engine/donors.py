@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from synthgen.engine.packing import PackedStacks
+from synthgen.engine.packing import PackedStacks, reading, spacing_of
 from synthgen.errors import InputError
 from synthgen.factors.latents import heart_range
 from synthgen.labels import Phase, Sex, Tissue, Vendor
@@ -47,7 +47,7 @@ class Donor:
 
 
 class DonorBank:
-    """Donors by id; stacks stay deflated until asked for, so that a large bank costs little memory."""
+    """Donors by id; stacks stay packed until asked for, so that a large bank costs little memory."""
 
     def __init__(self, packed: PackedStacks) -> None:
         self._packed = packed
@@ -70,15 +70,16 @@ class DonorBank:
             If there is no such donor or its stack does not have the announced size.
         """
         header, stack = self._packed.header(subject_id), self._packed.stack(subject_id)
-        body = header["body"]
-        return Donor(
-            subject_id=subject_id,
-            vendor=Vendor(header["vendor"]),
-            labels=dict(zip(Phase, stack, strict=True)),
-            spacing_mm=tuple(header["spacing_mm"]),
-            rotation=np.array(header["rotation"]),
-            body=Body(**{**body, "sex": Sex(body["sex"]) if body["sex"] else None}) if body else None,
-        )
+        with reading(subject_id):
+            body = header["body"]
+            return Donor(
+                subject_id=subject_id,
+                vendor=Vendor(header["vendor"]),
+                labels=dict(zip(Phase, stack, strict=True)),
+                spacing_mm=spacing_of(header),
+                rotation=np.array(header["rotation"], dtype=np.float64).reshape(3, 3),
+                body=Body(**{**body, "sex": Sex(body["sex"]) if body["sex"] else None}) if body else None,
+            )
 
     def slices(self, subject_id: str) -> int:
         """Return the number of slices of a donor's stack, without unpacking it."""

@@ -47,6 +47,8 @@ LABEL_VAE, SPADE, SDNET, CLASSIFIER, INJECTOR = "label_vae", "spade", "sdnet", "
 Network = TypeVar("Network", LabelVAE, SpadeGenerator, SDNet, PathologyClassifier, NoiseInjector)
 
 
+_MIXTURES_PER_RECIPIENT = 4
+
 Heart = HeartStacks | MixedHeart
 
 
@@ -119,9 +121,9 @@ class Generator:
         UnreachableError
             If none of `spec.max_attempts` draws passes the gates; the message names class, reasons and their counts.
         """
-        donor = self.donors[spec.recipient]
         rejected: list[list[str]] = []
         for attempt in range(spec.max_attempts):
+            donor = self.donors[self._recipient(spec, attempt)]
             heart = self.draw(spec, attempt, donor)
             measurement = self._examine(spec, heart.labels, donor)
             verdicts = check(measurement, self.description.gates)
@@ -143,7 +145,7 @@ class Generator:
     def draw(self, spec: SubjectSpec, attempt: int, donor: Donor) -> Heart:
         """Draw the heart of one attempt, ungated."""
         if spec.method == "mix":
-            return self._factors.mixer.draw(spec, attempt)
+            return self._factors.mixer.draw(spec, attempt, donor.subject_id)
         key = (spec.pathology, spec.correlation)
         sampler = self._samplers.get(key)
         if sampler is None:
@@ -152,6 +154,19 @@ class Generator:
         source = (sampler, self._recipients[spec.recipient])
         ratio = mass_ratio_of(self.description.gates)
         return draw_heart(spec, attempt, source, donor.spacing_mm[0], self._decode, mass_ratio=ratio)
+
+    def _recipient(self, spec: SubjectSpec, attempt: int) -> str:
+        """Return whose body an attempt uses: the planned one, and if a few mixtures failed in it, another.
+
+        In some hearts no donor's structures find room; a latent draw is interpolated from the recipient and has none of
+        that.
+        """
+        turn = attempt // _MIXTURES_PER_RECIPIENT
+        if spec.method == "latent" or turn == 0:
+            return spec.recipient
+        names = tuple(self._recipients)
+        order = numpy_stream(spec.seed, spec.key, 0, Stage.RECIPIENT).permutation(len(names))
+        return names[int(order[(turn - 1) % len(names)])]
 
     @property
     def _factors(self) -> _Factors:
@@ -192,7 +207,7 @@ class Generator:
             return _Drawn(labels=labels, images=self._renderer.render(labels, style, spec, attempt), style=style)
         factors = self._factors
         style = draw_style(self.description.modalities, spec.vendor, stream)
-        body = factors.bank[spec.recipient].codes
+        body = factors.bank[donor.subject_id].codes
         codes = compose_factors(heart.labels, body, factors.heart, donor.spacing_mm[1])
         return _Drawn(labels=labels, images=factors.renderer.render(codes, style), style=style)
 

@@ -37,8 +37,8 @@ class MixedHeart:
     ----------
     labels
         `(2 phases, slices, H, W)`, codes 0 to 3, base first; from the first to the last slice with heart in either.
-    donor
-        Id of the subject whose structures travelled.
+    recipient, donor
+        Ids of the subject whose heart it was, and of the one whose structures travelled.
     structures
         Their names.
     mixture
@@ -48,6 +48,7 @@ class MixedHeart:
     """
 
     labels: NDArray[np.uint8]
+    recipient: str
     donor: str
     structures: tuple[str, ...]
     mixture: Mixture
@@ -57,6 +58,7 @@ class MixedHeart:
     def as_dict(self) -> dict[str, object]:
         """Return what was drawn and done as JSON values."""
         return {
+            "recipient": self.recipient,
             "donor": self.donor,
             "structures": list(self.structures),
             "slices": int(self.labels.shape[1]),
@@ -87,8 +89,8 @@ class Mixer:
         self.bank, self.heart, self.device = bank, heart, device
         self.injector = injector.to(device) if injector else None
 
-    def draw(self, spec: SubjectSpec, attempt: int) -> MixedHeart:
-        """Mix the heart of one attempt of one subject.
+    def draw(self, spec: SubjectSpec, attempt: int, recipient_id: str) -> MixedHeart:
+        """Mix the heart of one attempt of one subject into that of a recipient.
 
         Donors of the class come one after the other, in an order drawn for the subject; after the last the first comes
         again, with other noise.
@@ -98,8 +100,8 @@ class Mixer:
         InputError
             If the bank has no such recipient, or no donor of the class but the recipient itself.
         """
-        recipient = self.bank[spec.recipient]
-        donors = [name for name in self.bank.of_class(spec.pathology) if name != spec.recipient]
+        recipient = self.bank[recipient_id]
+        donors = [name for name in self.bank.of_class(spec.pathology) if name != recipient_id]
         if not donors:
             raise InputError(f"donors of class {spec.pathology}", expected="one beside the recipient", got="none")
         order = numpy_stream(spec.seed, spec.key, 0, Stage.DONOR).permutation(len(donors))
@@ -129,6 +131,7 @@ class Mixer:
         stacks = tidied.reshape(refined.shape)
         return MixedHeart(
             labels=stacks[:, heart_range(list(stacks))],
+            recipient=recipient.subject_id,
             donor=donor.subject_id,
             structures=tuple(structure.name for structure in moving),
             mixture=mixture,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Mapping
+import lzma
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -15,17 +17,19 @@ from synthgen.factors.latents import decode_json, encode_json
 from synthgen.labels import Phase
 
 _LARGEST_STACK = 2 * 64 * 1024 * 1024
+_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 21}]
+_MEMORY = 64 << 20
 
 
 class PackedStacks:
-    """Stacks `(2 phases, z, H, W)` uint8 by id, each with a header of JSON values; deflated until asked for.
+    """Stacks `(2 phases, z, H, W)` uint8 by id, each with a header of JSON values; packed until asked for.
 
     Parameters
     ----------
     headers
         By id; each has a `shape` `[z, H, W]`.
     stacks
-        Deflated bytes by id.
+        Packed bytes by id.
     """
 
     def __init__(self, headers: Mapping[str, dict[str, Any]], stacks: Mapping[str, bytes]) -> None:
@@ -50,9 +54,15 @@ class PackedStacks:
         InputError
             If there is no such subject or its stack does not have the announced size.
         """
-        shape = (len(Phase), *self.header(subject_id)["shape"])
-        size = int(np.prod(shape))
-        raw = zlib.decompressobj().decompress(self._stacks[subject_id], min(size, _LARGEST_STACK) + 1)
+        with reading(subject_id):
+            shape = (len(Phase), *(int(length) for length in self.header(subject_id)["shape"]))
+            size = math.prod(shape)
+        if len(shape) != 4 or not 0 < size <= _LARGEST_STACK:
+            raise InputError(f"donor {subject_id}", expected="a stack (2, z, H, W)", got=f"shape {shape}"[:200])
+        try:
+            raw = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY).decompress(self._stacks[subject_id], size + 1)
+        except lzma.LZMAError as error:
+            raise InputError(f"donor {subject_id}", expected="a stack packed by xz", got=str(error)) from error
         if len(raw) != size:
             raise InputError(f"donor {subject_id}", expected=f"a stack of {size} bytes", got="another size")
         return np.frombuffer(raw, np.uint8).reshape(shape)
@@ -63,7 +73,7 @@ class PackedStacks:
         headers, stacks = {}, {}
         for subject_id, header, stack in subjects:
             headers[subject_id] = {**header, "shape": list(stack.shape[1:])}
-            stacks[subject_id] = zlib.compress(np.ascontiguousarray(stack).tobytes(), 9)
+            stacks[subject_id] = lzma.compress(np.ascontiguousarray(stack).tobytes(), filters=_FILTERS)
         return cls(headers, stacks)
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
@@ -81,11 +91,31 @@ class PackedStacks:
         Raises
         ------
         InputError
-            If a subject's stack is missing.
+            If a subject's stack is missing, or the headers are not pairs of an id and a table.
         """
         try:
-            headers = dict(decode_json(tensors["donors"]))
+            headers = {str(name): dict(header) for name, header in decode_json(tensors["donors"])}
             stacks = {subject_id: bytes(tensors[f"stack.{subject_id}"].numpy()) for subject_id in headers}
         except KeyError as missing:
             raise InputError(file, expected=f"a tensor {missing}", got="none") from missing
+        except (TypeError, ValueError) as error:
+            raise InputError(file, expected="headers by id", got=str(error)[:200]) from error
         return cls(headers, stacks)
+
+
+@contextmanager
+def reading(subject_id: str) -> Iterator[None]:
+    """Turn what a malformed header raises while a subject is made of it into an InputError that names the subject."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        got = f"{type(error).__name__}: {error}"[:200]
+        raise InputError(f"donor {subject_id}", expected="the header of a donor", got=got) from error
+
+
+def spacing_of(header: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Return the three positive millimetres that a header states; ValueError if it does not."""
+    z, y, x = (float(length) for length in header["spacing_mm"])
+    if not (z > 0 and y > 0 and x > 0 and math.isfinite(z + y + x)):
+        raise ValueError(f"spacing {header['spacing_mm']}")
+    return z, y, x

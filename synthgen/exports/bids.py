@@ -18,7 +18,7 @@ from synthgen.datasets.record import SubjectEntry
 from synthgen.datasets.store import Kind
 from synthgen.errors import InputError
 from synthgen.exports.cases import Progress, index_names, json_bytes, separated, write_cases, write_file
-from synthgen.exports.folder import new_folder
+from synthgen.exports.folder import export
 from synthgen.labels import Pathology, Phase, Tissue, Vendor
 
 _BIDS = "1.10.0"
@@ -39,26 +39,15 @@ Limits of this format
 """
 
 
-def export_bids(dataset: Path | str, out: Path | str, *, progress: Progress | None = None) -> Path:
+@export
+def export_bids(source: StoredDataset, folder: Path, name: str, progress: Progress | None) -> None:
     """Write `dataset` as the BIDS derivative `out` and return it.
-
-    Parameters
-    ----------
-    dataset
-        Folder of a published dataset.
-    out
-        Folder to make; must not exist.
-    progress
-        Called after every subject.
 
     Raises
     ------
     InputError
-        If there is no dataset, `out` exists, or two ids are equal once they have letters and digits only.
-    DamageError
-        If a volume of `dataset` is not what was written.
+        If two ids are equal once they have letters and digits only.
     """
-    source = StoredDataset(dataset)
     subjects = source.manifest.subjects
     names = _participants(subjects)
 
@@ -66,11 +55,9 @@ def export_bids(dataset: Path | str, out: Path | str, *, progress: Progress | No
         name = names[entry.id]
         return f"{name}/anat/{name}_acq-sax_desc-{phase}_{_SUFFIXES[kind]}.nii.gz"
 
-    with new_folder(out) as folder:
-        write_cases(source, folder, place, progress)
-        for path, data in _texts(Path(out).name, source.manifest, names).items():
-            write_file(folder, path, data)
-    return Path(out)
+    write_cases(source, folder, place, progress)
+    for path, data in _texts(name, source.manifest, names).items():
+        write_file(folder, path, data)
 
 
 def _participants(subjects: Iterable[SubjectEntry]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import FileEntry
 from synthgen.exports.cases import Progress, json_bytes, separated, table_rows, write_cases, write_file
 from synthgen.exports.datalist import nifti_place
-from synthgen.exports.folder import new_folder
+from synthgen.exports.folder import export
 
 CASES = "cases.csv"
 
@@ -42,32 +42,13 @@ _CONTEXT: Mapping[str, object] = {
 }
 
 
-def export_croissant(dataset: Path | str, out: Path | str, *, progress: Progress | None = None) -> Path:
-    """Write `dataset` as NIfTI with a table of cases and their Croissant description into `out` and return it.
-
-    Parameters
-    ----------
-    dataset
-        Folder of a published dataset.
-    out
-        Folder to make; must not exist.
-    progress
-        Called after every subject.
-
-    Raises
-    ------
-    InputError
-        If there is no dataset, or `out` exists.
-    DamageError
-        If a volume of `dataset` is not what was written.
-    """
-    source = StoredDataset(dataset)
-    with new_folder(out) as folder:
-        rows = table_rows(write_cases(source, folder, nifti_place, progress))
-        table = write_file(folder, CASES, separated(rows))
-        description = _description(Path(out).name, source.manifest, table, rows)
-        write_file(folder, "croissant.json", json_bytes(description))
-    return Path(out)
+@export
+def export_croissant(source: StoredDataset, folder: Path, name: str, progress: Progress | None) -> None:
+    """Write `dataset` as NIfTI with a table of cases and their Croissant description into `out` and return it."""
+    rows = table_rows(write_cases(source, folder, nifti_place, progress))
+    table = write_file(folder, CASES, separated(rows))
+    description = _description(name, source.manifest, table, rows)
+    write_file(folder, "croissant.json", json_bytes(description))
 
 
 def _description(

@@ -11,57 +11,39 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import SubjectEntry
 from synthgen.datasets.store import Kind
 from synthgen.exports.cases import Progress, json_bytes, label_values, write_cases, write_file
-from synthgen.exports.folder import new_folder
+from synthgen.exports.folder import export
 from synthgen.exports.folds import assign_folds
 from synthgen.labels import Phase
 
 
-def export_datalist(dataset: Path | str, out: Path | str, *, progress: Progress | None = None) -> Path:
+@export
+def export_datalist(source: StoredDataset, folder: Path, name: str, progress: Progress | None) -> None:
     """Write `dataset` as NIfTI with a MONAI datalist into the new folder `out` and return it.
 
     Every item has `image`, `label` (paths relative to the list), `fold`, `subject`, `phase`, `pathology` and `vendor`.
-
-    Parameters
-    ----------
-    dataset
-        Folder of a published dataset.
-    out
-        Folder to make; must not exist.
-    progress
-        Called after every subject.
-
-    Raises
-    ------
-    InputError
-        If there is no dataset, or `out` exists.
-    DamageError
-        If a volume of `dataset` is not what was written.
     """
-    source = StoredDataset(dataset)
     manifest = source.manifest
-    with new_folder(out) as folder:
-        cases = write_cases(source, folder, nifti_place, progress)
-        fold_of = assign_folds(manifest.subjects)
-        items = [
-            {"image": case.image.path, "label": case.label.path, "fold": fold_of[case.entry.id], **case.facts}
-            for case in cases
-        ]
-        content = {
-            "name": Path(out).name,
-            "description": f"Synthetic short-axis cardiac MR by synthgen {manifest.generator.version}",
-            "reference": manifest.content_id,
-            "licence": manifest.legal.licence,
-            "release": manifest.version,
-            "tensorImageSize": "3D",
-            "modality": {"0": "MRI"},
-            "labels": {str(value): name for name, value in label_values(cases).items()},
-            "numTraining": len(items),
-            "numTest": 0,
-            "training": items,
-            "test": [],
-        }
-        write_file(folder, "datalist.json", json_bytes(content))
-    return Path(out)
+    cases = write_cases(source, folder, nifti_place, progress)
+    fold_of = assign_folds(manifest.subjects)
+    items = [
+        {"image": case.image.path, "label": case.label.path, "fold": fold_of[case.entry.id], **case.facts}
+        for case in cases
+    ]
+    content = {
+        "name": name,
+        "description": f"Synthetic short-axis cardiac MR by synthgen {manifest.generator.version}",
+        "reference": manifest.content_id,
+        "licence": manifest.legal.licence,
+        "release": manifest.version,
+        "tensorImageSize": "3D",
+        "modality": {"0": "MRI"},
+        "labels": {str(value): name for name, value in label_values(cases).items()},
+        "numTraining": len(items),
+        "numTest": 0,
+        "training": items,
+        "test": [],
+    }
+    write_file(folder, "datalist.json", json_bytes(content))
 
 
 def nifti_place(entry: SubjectEntry, phase: Phase, kind: Kind) -> str:

@@ -18,7 +18,7 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.exports.cases import Progress, separated, table_rows, write_cases, write_file
 from synthgen.exports.croissant import CASES
 from synthgen.exports.datalist import nifti_place
-from synthgen.exports.folder import new_folder
+from synthgen.exports.folder import export
 
 _LICENCES: Mapping[str, str] = {
     "apache-2.0": "apache-2.0",
@@ -34,31 +34,12 @@ _LICENCES: Mapping[str, str] = {
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def export_hugging_face(dataset: Path | str, out: Path | str, *, progress: Progress | None = None) -> Path:
-    """Write `dataset` as NIfTI with a table of cases and a Hugging Face card into `out` and return it.
-
-    Parameters
-    ----------
-    dataset
-        Folder of a published dataset.
-    out
-        Folder to make; must not exist.
-    progress
-        Called after every subject.
-
-    Raises
-    ------
-    InputError
-        If there is no dataset, or `out` exists.
-    DamageError
-        If a volume of `dataset` is not what was written.
-    """
-    source = StoredDataset(dataset)
-    with new_folder(out) as folder:
-        rows = table_rows(write_cases(source, folder, nifti_place, progress))
-        write_file(folder, CASES, separated(rows))
-        write_file(folder, CARD, hub_card(source.manifest, len(rows)).encode())
-    return Path(out)
+@export
+def export_hugging_face(source: StoredDataset, folder: Path, _name: str, progress: Progress | None) -> None:
+    """Write `dataset` as NIfTI with a table of cases and a Hugging Face card into `out` and return it."""
+    rows = table_rows(write_cases(source, folder, nifti_place, progress))
+    write_file(folder, CASES, separated(rows))
+    write_file(folder, CARD, hub_card(source.manifest, len(rows)).encode())
 
 
 def hub_card(manifest: Manifest, cases: int) -> str:

@@ -18,43 +18,31 @@ from synthgen.datasets.record import SubjectEntry
 from synthgen.datasets.store import Kind
 from synthgen.errors import InputError
 from synthgen.exports.cases import Case, Progress, json_bytes, label_values, write_cases, write_file
-from synthgen.exports.folder import new_folder
+from synthgen.exports.folder import export
 from synthgen.exports.folds import assign_folds
 from synthgen.labels import Phase
 
 _NAME = re.compile(r"Dataset\d{3}_[A-Za-z0-9_-]+")
 
 
-def export_nnunet(dataset: Path | str, out: Path | str, *, progress: Progress | None = None) -> Path:
+@export
+def export_nnunet(source: StoredDataset, folder: Path, name: str, progress: Progress | None) -> None:
     """Write `dataset` as the raw dataset `out` of nnU-Net v2 and return it.
 
-    Parameters
-    ----------
-    dataset
-        Folder of a published dataset.
-    out
-        Folder to make, named the way nnU-Net wants it: `DatasetNNN_NAME`. Put it into `nnUNet_raw`.
-    progress
-        Called after every subject.
+    Its folder is to be named the way nnU-Net wants it, `DatasetNNN_NAME`. Put it into `nnUNet_raw`.
 
     Raises
     ------
     InputError
-        If there is no dataset, `out` exists or is named otherwise.
-    DamageError
-        If a volume of `dataset` is not what was written.
+        If `out` is named otherwise.
     """
-    name = Path(out).name
     if not _NAME.fullmatch(name):
-        raise InputError(out, expected="a name such as Dataset501_HEARTS, which nnU-Net asks for", got=repr(name))
-    source = StoredDataset(dataset)
-    with new_folder(out) as folder:
-        cases = write_cases(source, folder, _place, progress)
-        write_file(folder, "dataset.json", json_bytes(_description(name, source.manifest, cases)))
-        splits = _splits(cases)
-        if len(splits) > 1:
-            write_file(folder, "splits_final.json", json_bytes(splits))
-    return Path(out)
+        raise InputError(name, expected="a name such as Dataset501_HEARTS, which nnU-Net asks for", got=repr(name))
+    cases = write_cases(source, folder, _place, progress)
+    write_file(folder, "dataset.json", json_bytes(_description(name, source.manifest, cases)))
+    splits = _splits(cases)
+    if len(splits) > 1:
+        write_file(folder, "splits_final.json", json_bytes(splits))
 
 
 def _place(entry: SubjectEntry, phase: Phase, kind: Kind) -> str:

@@ -15,41 +15,23 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.store import StoredSubject
 from synthgen.datasets.zarr_store import ZarrStore, group_path
 from synthgen.exports.cases import Progress, json_bytes, write_file
-from synthgen.exports.folder import new_folder
+from synthgen.exports.folder import export
 
 
-def export_ome_zarr(dataset: Path | str, out: Path | str, *, progress: Progress | None = None) -> Path:
+@export
+def export_ome_zarr(source: StoredDataset, folder: Path, _name: str, progress: Progress | None) -> None:
     """Write `dataset` as the OME-Zarr hierarchy `out` and return it.
 
     Voxels are the stored integers; scale and offset to intensities, and the affine, which OME-Zarr 0.5 cannot say,
     stand in each subject's attributes under `synthgen`.
-
-    Parameters
-    ----------
-    dataset
-        Folder of a published dataset.
-    out
-        Folder to make; must not exist.
-    progress
-        Called after every subject.
-
-    Raises
-    ------
-    InputError
-        If there is no dataset, or `out` exists.
-    DamageError
-        If a volume of `dataset` is not what was written.
     """
-    source = StoredDataset(dataset)
-    with new_folder(out) as folder:
-        for number, subject_id in enumerate(source.ids):
-            _write_subject(folder, source.stored(subject_id))
-            if progress:
-                progress(number + 1, len(source))
-        write_file(folder, "zarr.json", _group({"ome": {"version": "0.5", "bioformats2raw.layout": 3}}))
-        series: dict[str, object] = {"ome": {"version": "0.5", "series": list(source.ids)}}
-        write_file(folder, "OME/zarr.json", _group(series))
-    return Path(out)
+    for number, subject_id in enumerate(source.ids):
+        _write_subject(folder, source.stored(subject_id))
+        if progress:
+            progress(number + 1, len(source))
+    write_file(folder, "zarr.json", _group({"ome": {"version": "0.5", "bioformats2raw.layout": 3}}))
+    series: dict[str, object] = {"ome": {"version": "0.5", "series": list(source.ids)}}
+    write_file(folder, "OME/zarr.json", _group(series))
 
 
 def _write_subject(folder: Path, subject: StoredSubject) -> None:

@@ -3,7 +3,7 @@
 `tiny`
     Seconds on one core; for tests.
 `small`
-    The shipped bundle; fitted on two CPU cores in about an hour and a half.
+    The shipped bundle; fitted on two CPU cores in a little over two hours.
 `paper`
     The papers' sizes; for a GPU.
 
@@ -19,7 +19,24 @@ from synthgen.factors.noise import BLUR_PIXELS
 
 
 @dataclass(frozen=True, kw_only=True)
-class VaeSettings:
+class Motion:
+    """Random motion of a training image and its labels.
+
+    No mirroring: a mirrored heart has its right ventricle on the wrong side.
+
+    Attributes
+    ----------
+    rotation_degrees, shift_pixels, zoom
+        Half-widths of the uniform distributions.
+    """
+
+    rotation_degrees: float
+    shift_pixels: float
+    zoom: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaeSettings(Motion):
     """Label VAE (Amirrajab et al. 2022, doi 10.1007/978-3-031-23443-9_4: beta 15, n_z 16, Adam 2e-5, batch 20).
 
     Attributes
@@ -30,9 +47,6 @@ class VaeSettings:
         Weight of the KL term against the cross-entropy summed over pixels.
     warm_up
         Share of the budget over which beta rises from 0.
-    rotation_degrees, shift_pixels, zoom
-        Half-widths of the random motion of the labels. No mirroring: a mirrored heart has its right ventricle on the
-        wrong side.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
@@ -90,15 +104,13 @@ class SpadeSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentationSettings:
+class SegmentationSettings(Motion):
     """A segmentor by labels alone: SDNet's supervised counterpart.
 
     Attributes
     ----------
     network
         Arguments of `UNet`.
-    rotation_degrees, shift_pixels, zoom
-        Half-widths of the random motion of image and labels.
     ema
         Decay per step of the averaged weights, the ones that are kept; 0 keeps the last.
     """
@@ -114,7 +126,7 @@ class SegmentationSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SdnetSettings:
+class SdnetSettings(Motion):
     """SDNet (Chartsias et al. 2019, doi 10.1016/j.media.2019.101535, section 4.2: weights, rate, batch of 4).
 
     Attributes
@@ -127,8 +139,8 @@ class SdnetSettings:
         Labelled images beside them in every step, the only ones whose labels are read.
     kl, dice, adversarial, reconstruction, z_regression
         Loss weights, the paper's lambda 1 to 5.
-    rotation_degrees, shift_pixels, zoom
-        Half-widths of the random motion of images and masks (the paper rotates ACDC by up to 90 degrees).
+    rotation_degrees
+        The paper rotates ACDC by up to 90.
     ema
         Decay per step of the averaged weights, the ones that are kept; 0 keeps the last, as the paper does.
     """
@@ -181,7 +193,7 @@ class AreaSettings(SdnetSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierSettings:
+class ClassifierSettings(Motion):
     """Pathology classifier F (DAA-GAN, doi 10.1007/978-3-030-87199-4_15, supplement: Adam 0.9, 0.999, rate 1e-4).
 
     Attributes
@@ -192,8 +204,6 @@ class ClassifierSettings:
         Levels, each with both phases.
     decay
         Weight of the squared weights.
-    rotation_degrees, shift_pixels, zoom
-        Half-widths of the random motion of a level.
     intensity
         Standard deviation of the random change of contrast (logarithm) and of brightness.
     """

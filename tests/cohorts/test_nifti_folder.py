@@ -127,6 +127,10 @@ def test_a_wrong_table_is_named(tmp_path, rows):
     table.write_text(",".join(rows[0]))
     with pytest.raises(InputError, match="at least one subject"):
         NiftiFolder(tmp_path)
+    for cell in (b"\0", b"x" * 200_000):
+        table.write_bytes(",".join(rows[0]).encode() + b"\n" + cell + b"\n")
+        with pytest.raises(InputError, match=r"subjects\.csv"):
+            NiftiFolder(tmp_path)
     table.write_bytes(b"subject_id\n\xff\n")
     with pytest.raises(InputError, match="UTF-8"):
         NiftiFolder(tmp_path)

@@ -104,6 +104,12 @@ def test_balancing_needs_a_cohort_and_nothing_else(asked, capsys, line: str) -> 
     assert asked == {}
 
 
+def test_requests_that_differ_in_severity_have_different_folders(asked) -> None:
+    """What is asked for beside class and count is in the folder's name."""
+    assert cli.run(["build", "--target", "ARV", "--count", "3", "--vendor", "D", "--severity", "0.5:1"]) == 0
+    assert asked["out"] == Path("cohorts/ARV-3-vendor-D-severity0.5-1-seed0")
+
+
 def test_a_recipe_file_says_it_all(asked, tmp_path) -> None:
     """A recipe file is taken as it is, named after itself; seed and bundle may be said again on the command line."""
     file = tmp_path / "mine.json"

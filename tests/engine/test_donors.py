@@ -3,6 +3,7 @@ import pytest
 
 from synthgen.engine.donors import Donor, DonorBank, rotation_of
 from synthgen.errors import InputError
+from synthgen.factors.latents import encode_json
 from synthgen.labels import Phase, Sex, Vendor
 from synthgen.subjects import Body
 
@@ -43,6 +44,27 @@ def test_a_stack_of_another_size_is_refused():
     bank = DonorBank.from_tensors({**tensors, "stack.a": longer[: len(longer) // 2]})
     with pytest.raises(InputError, match="another size"):
         bank["a"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        None,
+        3,
+        [None],
+        [["a"]],
+        [["a", {}, 1]],
+        [[{}, {}]],
+        [["a", {}]],
+        [["a", {"shape": "x"}]],
+        [["a", {"shape": [1, 2]}]],
+    ],
+)
+def test_forged_headers_are_refused(headers):
+    """Whatever stands in the place of the headers, an InputError says so, when the bank is read or the donor is."""
+    tensors = DonorBank.of([make("a")]).to_tensors() | {"donors": encode_json(headers)}
+    with pytest.raises(InputError):
+        DonorBank.from_tensors(tensors)["a"]
 
 
 def test_unknown_and_missing_donors_are_refused_by_name():

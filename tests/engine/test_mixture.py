@@ -10,6 +10,7 @@ import torch
 from tiny_bundle import CHANNELS, anatomy, shared_bundle
 
 from synthgen.engine.anatomies import ANATOMIES_FILE, AnatomyBank
+from synthgen.engine.gate import Verdict
 from synthgen.engine.generate import Generator
 from synthgen.engine.mixture import Mixer
 from synthgen.engine.plan import SubjectSpec, plan
@@ -103,21 +104,21 @@ def test_donors_take_turns_and_the_noise_changes() -> None:
     with torch.no_grad():
         for strength in mixer.injector.strengths:
             strength.mul_(60.0)
-    spec = replace(specs()[0], recipient="NOR0")
-    hearts = [mixer.draw(spec, attempt) for attempt in range(8)]
+    spec = specs()[0]
+    hearts = [mixer.draw(spec, attempt, "NOR0") for attempt in range(8)]
     donors = [heart.donor for heart in hearts]
     assert sorted(donors[:4]) == ["ARV0", "ARV1", "ARV2", "ARV3"]
     assert donors[4:] == donors[:4]
     assert hearts[0].refined_pixels > 0
     assert any(not np.array_equal(hearts[i].labels, hearts[i + 4].labels) for i in range(4))
-    again = mixer.draw(spec, 5)
+    again = mixer.draw(spec, 5, "NOR0")
     assert np.array_equal(again.labels, hearts[5].labels)
 
 
 def test_nobody_to_mix_with_is_an_input_error() -> None:
     """A class of which the bundle keeps nobody cannot be mixed."""
     with pytest.raises(InputError, match="DCM"):
-        Mixer(BANK, CODES, None).draw(replace(specs()[0], pathology=Pathology.DCM, recipient="NOR0"), 0)
+        Mixer(BANK, CODES, None).draw(replace(specs()[0], pathology=Pathology.DCM), 0, "NOR0")
 
 
 @pytest.mark.parametrize("renderer", ["spade", "sdnet"])
@@ -166,6 +167,27 @@ def test_what_f_does_not_see_is_drawn_again(tmp_path, generator: Generator) -> N
             generator.generate(replace(specs()[0], max_attempts=20))
     finally:
         del generator.description.gates["confidence"]
+
+
+def test_after_four_mixtures_another_heart_receives(generator: Generator, monkeypatch) -> None:
+    """What fails in one recipient is tried in others; body and record are those of the one that it succeeded in."""
+    spec, seen = specs()[0], []
+    honest = generator.draw
+
+    def watched(spec, attempt, donor):
+        seen.append(donor.subject_id)
+        return honest(spec, attempt, donor)
+
+    def refuse(measurement, gates):
+        return [Verdict("luck", len(seen) > 5, 0.0, "the sixth draw")]
+
+    monkeypatch.setattr(generator, "draw", watched)
+    monkeypatch.setattr("synthgen.engine.generate.check", refuse)
+    subject = generator.generate(spec)
+    assert seen[:4] == [spec.recipient] * 4
+    assert seen[4] == seen[5] != spec.recipient
+    assert subject.record["anatomy"]["recipient"] == seen[5]
+    assert subject.body == generator.donors[seen[5]].body
 
 
 def test_a_bundle_without_anatomies_cannot_mix() -> None:

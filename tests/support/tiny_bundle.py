@@ -109,7 +109,8 @@ def make_bundle(folder: Path, *, scheme: str = "tissue", **fields: object) -> Pa
         "image_size": SIZE,
         "spacing_mm": SPACING[1],
         "source": {"cohort": "phantoms", "licence": "Apache-2.0", "citation": "", "subjects": len(cohort)},
-        "gates": calibrate(measured),
+        # Phantoms of a class are nearly one heart: mean +- 2.5 SD of them is a point, not the range of a class.
+        "gates": {**calibrate(measured), "class_range": {}},
         "styles": fit_styles(codes),
         "modalities": fit_styles(codes),
         **fields,

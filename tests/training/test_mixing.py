@@ -13,7 +13,7 @@ from torch import nn
 from synthgen.errors import InputError
 from synthgen.factors.swap import donors_for
 from synthgen.networks.classifier import CLASSES
-from synthgen.seeding import numpy_stream
+from synthgen.seeding import numpy_stream, torch_stream
 from synthgen.training.loop import train
 from synthgen.training.presets import TINY
 
@@ -117,6 +117,21 @@ def test_j_trains_and_stays_near_what_it_was_given(tmp_path) -> None:
     refined = task.injector.refine(batch.mixed, batch.weight[:, 0], torch.zeros_like(batch.weight[:, 0]))
     still = batch.weight[:, 0] == 0
     assert torch.equal(refined.argmax(1)[still], batch.mixed.argmax(1)[still])
+
+
+def test_a_border_moves_by_a_pixel_and_no_channel_appears_from_nowhere() -> None:
+    """However strong its noise, J gives a pixel only to channels that were there or next to it."""
+    task = mixing()
+    with torch.no_grad():
+        for strength in task.injector.strengths:
+            strength.mul_(100.0)
+    batch = task.mixed_batch(ROWS, 0)
+    everywhere = torch.ones_like(batch.weight[:, 0])
+    noise = torch.randn(everywhere.shape, generator=torch_stream(1))
+    refined = task.injector.refine(batch.mixed, everywhere, noise)
+    near = nn.functional.max_pool2d(batch.mixed, 3, stride=1, padding=1)
+    assert not torch.equal(refined, batch.mixed.to(torch.uint8))
+    assert bool((near[refined.bool()] == 1).all())
 
 
 def test_another_sdnet_is_another_training(tmp_path) -> None:
