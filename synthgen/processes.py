@@ -23,11 +23,12 @@ def usable_processors() -> int:
 def worker_pool(workers: int | None = None) -> ProcessPoolExecutor:
     """Return a pool of `workers` fresh processes; one per usable processor when None.
 
-    They are spawned, because a fork after threads have started may deadlock, and they leave Ctrl-C to the main process,
-    which stops them in order and says so in one line.
+    They are spawned, because a fork after threads have started may deadlock. Linear algebra keeps to one thread:
+    two workers of two threads each simulated hearts at a quarter of the speed on two processors. They leave Ctrl-C to
+    the main process, which stops them in order and says so in one line.
     """
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers or usable_processors(), mp_context=context, initializer=_ignore_interrupt)
+    return ProcessPoolExecutor(workers or usable_processors(), mp_context=context, initializer=_begin)
 
 
 @contextmanager
@@ -47,5 +48,10 @@ def worker_deaths() -> Iterator[None]:
         ) from error
 
 
-def _ignore_interrupt() -> None:
+def _begin() -> None:
+    """Prepare a worker process; numpy is loaded here, since only what is loaded can be limited."""
+    import numpy  # noqa: F401, ICN001, PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threadpool_limits(1)

@@ -152,12 +152,13 @@ def _factor_networks() -> dict[str, torch.nn.Module]:
 def _fit(slices: np.ndarray, steps: int = 150) -> LabelVAE:
     vae = LabelVAE(image_size=SIZE, encoder_widths=(8, 16), decoder_widths=(16, 16), hidden=32, depth=1).train()
     stream = torch_stream(1, stage=Stage.TRAINING_NOISE)
-    with torch.no_grad():
-        for parameter in vae.parameters():
-            if parameter.ndim > 1:
-                fan = parameter[0].numel()
-                parameter.copy_(torch.randn(parameter.shape, generator=stream) * (2 / fan) ** 0.5)
-            # One-dimensional ones, biases and batch norm, start where torch puts them or are overwritten at once.
+    with torch.no_grad():  # larger weights than `initialise` draws: 150 steps are few
+        for layer in vae.modules():
+            if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+                fan = layer.weight[0].numel()
+                layer.weight.copy_(torch.randn(layer.weight.shape, generator=stream) * (2 / fan) ** 0.5)
+                if layer.bias is not None:
+                    layer.bias.zero_()
     labels = torch.from_numpy(np.where(slices <= Tissue.RV, slices, 0).astype(np.uint8))
     optimiser = torch.optim.Adam(vae.parameters(), lr=6e-3)
     for _ in range(steps):
