@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from synthgen.cohorts.prepared import PreparedStore
@@ -35,7 +36,18 @@ from synthgen.engine.plan import plan, require_factors
 from synthgen.engine.recipe import Recipe
 from synthgen.errors import InputError
 from synthgen.evaluation.arm_scores import ArmScores
-from synthgen.evaluation.arms import MIX, ORACLE, ORIGINAL, OVERSAMPLING, SPADE, WRONG_CLASS, Arm, Rarity, plan_arm
+from synthgen.evaluation.arms import (
+    ABLATIONS,
+    MIX,
+    ORACLE,
+    ORIGINAL,
+    OVERSAMPLING,
+    SPADE,
+    UNSEGMENTED,
+    Arm,
+    Rarity,
+    plan_arm,
+)
 from synthgen.evaluation.bootstrap import Interval
 from synthgen.evaluation.observer import Observer
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE, claim_folder, write_json
@@ -43,10 +55,14 @@ from synthgen.evaluation.subject_split import split_subjects
 from synthgen.evaluation.tiers import TIERS, Tier
 from synthgen.fit import Report, fit
 from synthgen.hearts.virtual_hearts import VirtualHearts
-from synthgen.labels import Pathology
+from synthgen.labels import Pathology, Vendor
 from synthgen.networks.bundle import Bundle, load_bundle
+from synthgen.networks.classifier import CLASSES
 from synthgen.processes import usable_processors
 from synthgen.subjects import SourceCohort
+from synthgen.training.acgan import AcganObjective
+from synthgen.training.loop import train
+from synthgen.training.pairs import LevelPairs
 
 FIT = "fit"
 """Instead of a bundle's name: fit one here, on the training subjects."""
@@ -104,8 +120,8 @@ class Study:
         if self.seeds < 1:
             raise InputError("seeds", expected="at least 1", got=f"{self.seeds}")
         for arm in self.arms or ():
-            if arm not in self.rarity.arms:
-                expected = f"one of {', '.join(self.rarity.arms)} by {self.rarity.by}"
+            if arm not in (*self.rarity.arms, *ABLATIONS):
+                expected = f"one of {', '.join((*self.rarity.arms, *ABLATIONS))} by {self.rarity.by}"
                 raise InputError("arm", expected=expected, got=repr(arm))
 
     @property
@@ -188,7 +204,7 @@ def rebalance(
     kinds = list(zip(thinned.subject_pathologies, thinned.subject_vendors, strict=True))
     names, left_out = _possible(study, thinned)
     plans = [plan_arm(name, kinds, study.rarity) for name in names]
-    makes = any(arm.generated or arm.rerendered for arm in plans)
+    makes = any(arm.generated or arm.rerendered for arm in plans)  # AC-GAN is no bundle
     bundle = _opened(study, thinned) if makes else None
     data = _prepare(thinned, tested, out, study, report)
     if bundle is not None:
@@ -272,7 +288,7 @@ def _opened(study: Study, cohort: SourceCohort) -> Bundle | None:
             got="one fitted on others",
             hint=f"With --bundle {FIT} the study fits one",
         )
-    if study.arms is not None and MIX in study.arms:
+    if study.arms is not None and {MIX, *ABLATIONS} & set(study.arms):
         require_factors(bundle)
     return bundle
 
@@ -310,8 +326,7 @@ def _beyond(bundle: Bundle, cohort: SourceCohort) -> dict[str, str]:
 def _run_arm(arm: Arm, sets: Sequence[SourceCohort], data: _Data, out: Path, study: Study, report: Report) -> ArmScores:
     """Make what the arm adds, train with every seed, and return the scores.
 
-    Of the wrong class only the classifier is trained: label maps of another class are right label maps, so that arm is
-    no control of segmentation.
+    AC-GAN is trained on the arm's own training levels, with each seed anew.
     """
     extra = [data.train[number] for number in arm.repeated]
     for number, cohort in enumerate(sets):
@@ -325,10 +340,41 @@ def _run_arm(arm: Arm, sets: Sequence[SourceCohort], data: _Data, out: Path, stu
     observer = Observer(study.sizes, data.test, study.rarity, device=device, count=report.count)
     rows = []
     for seed in range(study.seeds):
-        report.stage(f"{arm.name}, seed {seed}: {len(subjects)} subjects, {arm.added} of them added")
+        report.stage(f"{arm.name}, seed {seed}: {len(arm.kept) + arm.added} subjects, {arm.added} of them added")
         folder = out / "arms" / arm.name / f"seed-{seed}"
-        rows.append(observer.observe(subjects, folder, _TRAININGS * study.seed + seed, segment=arm.name != WRONG_CLASS))
-    return ArmScores(name=arm.name, trained=len(subjects), added=arm.added, subjects=rows)
+        root = _TRAININGS * study.seed + seed
+        imitate = partial(_imitated, arm=arm, data=data, folder=folder, study=study, seed=root, report=report)
+        segment = arm.name not in UNSEGMENTED
+        rows.append(observer.observe(subjects, folder, root, segment=segment, imitate=imitate))
+    return ArmScores(name=arm.name, trained=len(arm.kept) + arm.added, added=arm.added, subjects=rows)
+
+
+def _imitated(
+    levels: LevelPairs, *, arm: Arm, data: _Data, folder: Path, study: Study, seed: int, report: Report
+) -> LevelPairs:
+    """Return the levels and what AC-GAN makes for the arm: as many per subject as the training subjects have."""
+    if not arm.imitated:
+        return levels
+    vendors = list(Vendor)
+    of_subject = [vendors.index(data.train[number].vendor) for number in arm.kept]
+    labels = np.stack([levels.classes, np.array(of_subject, np.int64)[levels.subjects]], axis=1)
+    device = study.device if study.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    codes = (len(CLASSES), len(vendors))
+    objective = AcganObjective(levels, study.sizes.acgan, labels=labels, codes=codes, seed=seed, device=device)
+    train(
+        objective, work_dir=folder / "acgan",
+        report=lambda p: report.count(f"samples of {arm.name} generator", p.samples, p.total),
+    )  # fmt: skip
+    each = round(len(levels) / len(arm.kept))
+    present = sorted({vendors[number] for number in of_subject})
+    wanted = [
+        (CLASSES.index(condition.pathology), vendors.index(condition.vendor or present[number % len(present)]))
+        for condition in arm.imitated
+        for number in range(condition.count)
+        for _ in range(each)
+    ]
+    made = np.array(wanted, np.int64)
+    return levels.with_imitations(objective.draw(made, seed), made[:, 0])
 
 
 def _made(arm: Arm, data: _Data, bundle: Bundle | None, study: Study) -> list[SourceCohort]:
@@ -353,7 +399,8 @@ def _made(arm: Arm, data: _Data, bundle: Bundle | None, study: Study) -> list[So
         return [RerenderedCohort(bundle, data.cohort, arm.rerendered, seed=study.seed)]
     if arm.generated:
         recipe = Recipe(conditions=arm.generated, seed=study.seed)
-        return [GeneratedCohort(bundle, plan(recipe, bundle), called=arm.called)]
+        specs = plan(recipe, bundle)
+        return [GeneratedCohort(bundle, specs, called=arm.called, refine=arm.refine, select=arm.select)]
     return []
 
 

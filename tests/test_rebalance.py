@@ -13,7 +13,17 @@ from tiny_bundle import shared_bundle
 from synthgen.cohorts import prepared
 from synthgen.cohorts.prepared import PreparedStore
 from synthgen.errors import InputError
-from synthgen.evaluation.arms import LATENT, ORACLE, ORIGINAL, OVERSAMPLING, SPADE, WRONG_CLASS, Rarity
+from synthgen.evaluation.arms import (
+    ACGAN,
+    LATENT,
+    ORACLE,
+    ORIGINAL,
+    OVERSAMPLING,
+    SPADE,
+    UNSEGMENTED,
+    WRONG_CLASS,
+    Rarity,
+)
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Pathology, Phase
@@ -22,7 +32,7 @@ from synthgen.rebalance import Outcome, Study, pseudo_real, rebalance
 CLASSES = (Pathology.NOR, Pathology.HCM)
 COHORT = VirtualHearts(4, seed=1, pathologies=CLASSES, pixels=64, spacing_mm=3.0)
 TEST = VirtualHearts(2, seed=2, pathologies=CLASSES, pixels=64, spacing_mm=3.0)
-ARMS = (ORIGINAL, OVERSAMPLING, LATENT, ORACLE, WRONG_CLASS, SPADE)
+ARMS = (ORIGINAL, OVERSAMPLING, LATENT, ORACLE, WRONG_CLASS, SPADE, ACGAN)
 RARE = Rarity(by="class", rare=Pathology.HCM, keep=1)
 
 
@@ -71,14 +81,14 @@ def test_every_arm_is_tested_on_the_same_subjects_with_every_seed(done: Outcome)
         assert [sorted(scores) for scores in arm.subjects] == [sorted(split["test"])] * 2
         assert arm.table("right", rare=True).shape == (2, 1)
         segmented = np.isfinite(arm.table("hd95_mm/mean")).all()
-        assert segmented == (arm.name != WRONG_CLASS)
+        assert segmented == (arm.name not in UNSEGMENTED)
 
 
 def test_every_training_made_as_many_steps(done: Outcome) -> None:
     """The budget is one of steps, whatever the number of subjects."""
     for network in ("classifier", "segmentor"):
         files = list(done.folder.glob(f"arms/*/seed-*/{network}/statistics.jsonl"))
-        assert len(files) == 2 * (len(ARMS) - (network == "segmentor"))
+        assert len(files) == 2 * (len(ARMS) - len(UNSEGMENTED) * (network == "segmentor"))
         assert len({json.loads(file.read_text().splitlines()[-1])["step"] for file in files}) == 1
 
 

@@ -120,7 +120,8 @@ def _table(outcome: Outcome) -> str:
     "--arm",
     "arms",
     multiple=True,
-    help="original, oversampling, mix, latent, oracle, wrong-class or spade; repeatable.  [default: all possible]",
+    help="original, oversampling, mix, latent, oracle, wrong-class, spade, acgan; mix-without-j, mix-without-f, "
+    "mix-without-both; repeatable.  [default: all possible of the first eight]",
 )
 @click.option("--seeds", type=int, default=3, show_default=True, help="Trainings of each network in each arm.")
 @click.option(
@@ -155,9 +156,9 @@ def rebalance(
 
     A residual classifier and a U-Net are trained on every arm, with as many steps each: original (the rare subjects as
     they are), oversampling (repeated), mix and latent (generated), oracle (more of the simulator's), wrong-class
-    (generated subjects of another class that are said to be of the rare one), spade (new images of known label maps).
-    They are tested on held-out subjects; the second table shows differences with 95 % intervals over training seeds
-    and test subjects.
+    (generated subjects of another class that are said to be of the rare one), spade (new images of known label maps),
+    acgan (levels of an AC-GAN that is trained on the same subjects; for the classifier alone). They are tested on
+    held-out subjects; the second table shows differences with 95 % intervals over training seeds and test subjects.
 
     COHORT is acdc:DIR, mnms:DIR or nifti:DIR, of which 30 % test and a generator is fitted on the rest alone, or
     hearts:100: so many virtual hearts train, others test, at the scanners' own pixel size, which is not that of

@@ -56,21 +56,32 @@ class GeneratedCohort(_FromBundle):
         Who is made, as `engine.plan.plan` plans it from this bundle.
     called
         Class that they are said to have; None: the one that they were made for. For control experiments.
+    refine, select
+        Whether J mends mixtures and F selects them. For ablations.
     """
 
-    def __init__(self, bundle: Bundle, specs: Sequence[SubjectSpec], *, called: Pathology | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        specs: Sequence[SubjectSpec],
+        *,
+        called: Pathology | None = None,
+        refine: bool = True,
+        select: bool = True,
+    ) -> None:
         super().__init__(bundle)
-        self.specs, self.called = tuple(specs), called
+        self.specs, self.called, self.refine, self.select = tuple(specs), called, refine, select
         self.subject_pathologies = [called or spec.pathology for spec in specs]
         self.subject_vendors = [spec.vendor for spec in specs]
 
     def fingerprint(self) -> str:
         """Return a text that changes when a subject would."""
-        return f"{self.name}: {self.weights}, called {self.called}: {[spec.as_dict() for spec in self.specs]}"
+        how = f"called {self.called}, J {self.refine}, F {self.select}"
+        return f"{self.name}: {self.weights}, {how}: {[spec.as_dict() for spec in self.specs]}"
 
     def __getitem__(self, index: int) -> SourceSubject:
         """Make subject `index`; `UnreachableError` if no draw of it passes the gates."""
-        made = _generator(self.folder).generate(self.specs[index])
+        made = _generator(self.folder, self.refine, self.select).generate(self.specs[index])
         return SourceSubject(
             subject_id=made.subject_id,
             pathology=self.subject_pathologies[index],
@@ -152,9 +163,9 @@ class RerenderedCohort(_FromBundle):
 
 
 @functools.lru_cache(maxsize=1)
-def _generator(folder: Path) -> Generator:
+def _generator(folder: Path, refine: bool, select: bool) -> Generator:
     _be_one_of_many()
-    return Generator(load_bundle(folder))
+    return Generator(load_bundle(folder), refine=refine, select=select)
 
 
 @functools.lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import Literal
 
@@ -20,11 +20,17 @@ from synthgen.labels import Pathology, Vendor
 
 By = Literal["class", "vendor", "set"]
 
-ORIGINAL, OVERSAMPLING, MIX, LATENT, ORACLE, WRONG_CLASS, SPADE = (
-    "original", "oversampling", "mix", "latent", "oracle", "wrong-class", "spade",
+ORIGINAL, OVERSAMPLING, MIX, LATENT, ORACLE, WRONG_CLASS, SPADE, ACGAN = (
+    "original", "oversampling", "mix", "latent", "oracle", "wrong-class", "spade", "acgan",
 )  # fmt: skip
-ARMS = (ORIGINAL, OVERSAMPLING, MIX, LATENT, ORACLE, WRONG_CLASS, SPADE)
-"""All arms, in the order in which they are trained."""
+ARMS = (ORIGINAL, OVERSAMPLING, MIX, LATENT, ORACLE, WRONG_CLASS, SPADE, ACGAN)
+"""The arms of the experiment, in the order in which they are trained."""
+
+ABLATIONS = ("mix-without-j", "mix-without-f", "mix-without-both")
+"""Mixtures that J did not mend, that F did not select, and neither; made only when asked for by name."""
+
+UNSEGMENTED = (WRONG_CLASS, ACGAN)
+"""Arms that train the classifier alone: label maps of another class are right label maps, and AC-GAN makes none."""
 
 _KEPT = 4
 """Rare training subjects when nothing is said."""
@@ -125,8 +131,12 @@ class Arm:
         What the generator makes.
     simulated
         What the simulator makes.
+    imitated
+        What AC-GAN makes of.
     called
         Class that the generated subjects are said to have; None: their own.
+    refine, select
+        Whether J mends mixtures and F selects them.
     """
 
     name: str
@@ -135,12 +145,15 @@ class Arm:
     rerendered: tuple[tuple[int, Vendor | None], ...] = ()
     generated: tuple[Condition, ...] = ()
     simulated: tuple[Condition, ...] = ()
+    imitated: tuple[Condition, ...] = ()
     called: Pathology | None = None
+    refine: bool = True
+    select: bool = True
 
     @property
     def added(self) -> int:
         """Number of subjects beside the kept ones."""
-        made = sum(condition.count for condition in (*self.generated, *self.simulated))
+        made = sum(condition.count for condition in (*self.generated, *self.simulated, *self.imitated))
         return len(self.repeated) + len(self.rerendered) + made
 
 
@@ -160,24 +173,30 @@ def plan_arm(name: str, kinds: Sequence[Kind], rarity: Rarity) -> Arm:
     InputError
         If the arm means nothing with this rarity, or what is called rare is not.
     """
-    if name not in rarity.arms:
+    if name not in (*rarity.arms, *ABLATIONS):
         raise InputError("arm", expected=f"one of {', '.join(rarity.arms)} by {rarity.by}", got=repr(name))
     kept = rarity.thin(kinds)
-    missing = _missing([kinds[i] for i in kept], rarity, "mix" if name == MIX else "latent")
+    missing = _missing([kinds[i] for i in kept], rarity, "mix" if name == MIX or name in ABLATIONS else "latent")
     count = sum(condition.count for condition in missing)
     rare = [i for i in kept if rarity.concerns(kinds[i])]
+    arm = Arm(name=name, kept=kept)
     if name == OVERSAMPLING:
-        return Arm(name=name, kept=kept, repeated=tuple(islice(cycle(rare), count)))
-    if name in (MIX, LATENT):
-        return Arm(name=name, kept=kept, generated=missing)
-    if name == ORACLE:
-        return Arm(name=name, kept=kept, simulated=missing)
-    if name == WRONG_CLASS and isinstance(rarity.rare, Pathology):
+        arm = replace(arm, repeated=tuple(islice(cycle(rare), count)))
+    elif name in (MIX, LATENT):
+        arm = replace(arm, generated=missing)
+    elif name in ABLATIONS:
+        without_j, without_f, _ = ABLATIONS
+        arm = replace(arm, generated=missing, refine=name == without_f, select=name == without_j)
+    elif name == ORACLE:
+        arm = replace(arm, simulated=missing)
+    elif name == ACGAN:
+        arm = replace(arm, imitated=missing)
+    elif name == SPADE:
+        arm = replace(arm, rerendered=_rerendered(kept, kinds, rarity, missing))
+    elif name == WRONG_CLASS and isinstance(rarity.rare, Pathology):
         other = Pathology.NOR if rarity.rare is not Pathology.NOR else Pathology.HCM
-        return Arm(name=name, kept=kept, generated=(Condition(pathology=other, count=count),), called=rarity.rare)
-    if name == SPADE:
-        return Arm(name=name, kept=kept, rerendered=_rerendered(kept, kinds, rarity, missing))
-    return Arm(name=name, kept=kept)
+        arm = replace(arm, generated=(Condition(pathology=other, count=count),), called=rarity.rare)
+    return arm
 
 
 def _missing(kinds: Sequence[Kind], rarity: Rarity, method: Method) -> tuple[Condition, ...]:

@@ -22,7 +22,7 @@ from synthgen.networks.classifier import CLASSES, subject_confidence
 from synthgen.training.data import collect
 from synthgen.training.diagnosis import DiagnosisObjective
 from synthgen.training.loop import Progress, train
-from synthgen.training.pairs import collect_pairs
+from synthgen.training.pairs import LevelPairs, collect_pairs
 from synthgen.training.segmentation import SegmentationObjective
 
 SCORES_FILE = "scores.json"
@@ -58,7 +58,15 @@ class Observer:
     ) -> None:
         self.sizes, self.test, self.rarity, self.device, self._count = sizes, test, rarity, device, count
 
-    def observe(self, subjects: Sequence[PreparedSubject], folder: Path, seed: int, *, segment: bool = True) -> Scores:
+    def observe(
+        self,
+        subjects: Sequence[PreparedSubject],
+        folder: Path,
+        seed: int,
+        *,
+        segment: bool = True,
+        imitate: Callable[[LevelPairs], LevelPairs] = lambda levels: levels,
+    ) -> Scores:
         """Train on `subjects` and return the scores of the test subjects by id, as `ArmScores.subjects` has them.
 
         Parameters
@@ -69,13 +77,17 @@ class Observer:
             Of weights, order and motion.
         segment
             Whether the U-Net is trained too.
+        imitate
+            Adds levels without anatomy to those that the classifier learns.
 
         Raises
         ------
         InputError
             If `folder` holds a training on other subjects, or with other settings or another seed.
         """
-        diagnosis = DiagnosisObjective(collect_pairs(subjects), self.sizes.diagnosis, seed=seed, device=self.device)
+        diagnosis = DiagnosisObjective(
+            imitate(collect_pairs(subjects)), self.sizes.diagnosis, seed=seed, device=self.device
+        )
         out = self._once(folder / "classifier", diagnosis, lambda: self._diagnose(diagnosis))
         if not segment:
             return out

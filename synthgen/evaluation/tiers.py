@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from synthgen.cohorts.preprocess import FIELD_OF_VIEW_MM
-from synthgen.training.presets import DiagnosisSettings, SegmentationSettings
+from synthgen.training.presets import AcganSettings, DiagnosisSettings, SegmentationSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class Tier:
     ----------
     pixels
         Edge of the square of `FIELD_OF_VIEW_MM` that is learnt.
-    diagnosis, segmentation
+    diagnosis, segmentation, acgan
         Networks and budgets. These are samples seen, so that every arm makes the same number of steps, however many
         subjects it has.
     test_hearts
@@ -29,6 +29,7 @@ class Tier:
     pixels: int
     diagnosis: DiagnosisSettings
     segmentation: SegmentationSettings
+    acgan: AcganSettings
     test_hearts: int
     preset: str
     budget: float
@@ -46,6 +47,9 @@ TIERS = MappingProxyType(
             pixels=32,
             diagnosis=DiagnosisSettings(network={"widths": [8, 8]}, samples=32, batch_size=8),
             segmentation=SegmentationSettings(network={"widths": [8, 8]}, samples=16, learning_rate=1e-3),
+            acgan=AcganSettings(
+                generator={"widths": [8, 8]}, discriminator={"widths": [8, 8]}, samples=16, batch_size=8
+            ),
             test_hearts=10,
             preset="tiny",
             budget=0.1,
@@ -59,6 +63,7 @@ TIERS = MappingProxyType(
                 network={"widths": [8, 16, 32, 32]}, samples=4_800, batch_size=8, learning_rate=1e-3,
                 rotation_degrees=15.0, shift_pixels=2.0, zoom=0.05,
             ),
+            acgan=AcganSettings(samples=16_000),
             test_hearts=60,
             preset="small",
             budget=0.1,
@@ -71,6 +76,7 @@ TIERS = MappingProxyType(
                 network={"widths": [16, 32, 64, 128, 128]}, samples=24_000, batch_size=8, learning_rate=1e-3, ema=0.99,
                 rotation_degrees=15.0, shift_pixels=4.0, zoom=0.05,
             ),
+            acgan=AcganSettings(generator={"widths": [128, 96, 64, 32, 16]}, samples=100_000),
             test_hearts=450,
             preset="small",
             budget=1.0,

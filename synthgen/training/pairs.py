@@ -84,6 +84,21 @@ class LevelPairs:
             centres=self.centres[chosen],
         )
 
+    def with_imitations(self, images: NDArray[np.floating], classes: NDArray[np.int64]) -> LevelPairs:
+        """Return these levels and imitated ones `(M, 2, H, W)` behind them, which have no anatomy: labels are 0.
+
+        Every imitation is a subject of its own, at the middle of the field and of the heart.
+        """
+        count, edge = len(images), self.image_size
+        return LevelPairs(
+            labels=np.concatenate([self.labels, np.zeros(images.shape, np.uint8)]),
+            images=np.concatenate([self.images, images.astype(self.images.dtype)]),
+            subjects=np.concatenate([self.subjects, self.subjects.max() + 1 + np.arange(count)]),
+            levels=np.concatenate([self.levels, np.full(count, 0.5, np.float32)]),
+            classes=np.concatenate([self.classes, classes]),
+            centres=np.concatenate([self.centres, np.full((count, 2), (edge - 1) / 2)]),
+        )
+
     def digest(self) -> str:
         """Return the SHA-256 of the content, for telling a resumed run from another one."""
         digest = hashlib.sha256()

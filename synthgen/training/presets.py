@@ -220,7 +220,7 @@ class ClassifierSettings(Motion):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiagnosisSettings:
+class DiagnosisSettings(Motion):
     """Residual classifier that measures what training subjects are worth; no row of the table of fits.
 
     Attributes
@@ -233,7 +233,7 @@ class DiagnosisSettings:
         Decoupled weight decay (AdamW).
     ema
         Decay per step of the averaged weights, the ones that are kept; 0 keeps the last.
-    rotation_degrees, shift_pixels, zoom, intensity
+    intensity
         As in `ClassifierSettings`.
     """
 
@@ -247,6 +247,31 @@ class DiagnosisSettings:
     shift_pixels: float = 4.0
     zoom: float = 0.05
     intensity: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcganSettings(Motion):
+    """AC-GAN, a baseline; no row of the table of fits (Odena et al. 2017, arXiv 1610.09585: Adam 2e-4).
+
+    Attributes
+    ----------
+    generator, discriminator
+        Arguments of `AcGenerator` and `AcDiscriminator`, without image size and codes.
+    samples, batch_size
+        Levels, each with both phases.
+    ema
+        Decay per step of the averaged generator.
+    """
+
+    generator: dict[str, Any] = field(default_factory=dict)
+    discriminator: dict[str, Any] = field(default_factory=dict)
+    samples: int
+    batch_size: int = 32
+    learning_rate: float = 2e-4
+    ema: float = 0.99
+    rotation_degrees: float = 0.0
+    shift_pixels: float = 0.0
+    zoom: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,19 @@ from collections import Counter
 import pytest
 
 from synthgen.errors import InputError
-from synthgen.evaluation.arms import ARMS, LATENT, ORACLE, ORIGINAL, OVERSAMPLING, SPADE, WRONG_CLASS, Rarity, plan_arm
+from synthgen.evaluation.arms import (
+    ABLATIONS,
+    ACGAN,
+    ARMS,
+    LATENT,
+    ORACLE,
+    ORIGINAL,
+    OVERSAMPLING,
+    SPADE,
+    WRONG_CLASS,
+    Rarity,
+    plan_arm,
+)
 from synthgen.labels import Pathology, Vendor
 
 KINDS = [(list(Pathology)[i % 5], list(Vendor)[(i // 5) % 4]) for i in range(40)]
@@ -38,7 +50,19 @@ def test_a_rare_class_is_filled_up_to_the_largest() -> None:
         assert (wanted.pathology, wanted.count, wanted.method, wanted.vendor) == (Pathology.ARV, 6, method, None)
     (wanted,) = arms[ORACLE].simulated
     assert (wanted.pathology, wanted.count) == (Pathology.ARV, 6)
+    (wanted,) = arms[ACGAN].imitated
+    assert (wanted.pathology, wanted.count) == (Pathology.ARV, 6)
     assert arms[SPADE].rerendered == tuple((i, None) for i in (4, 9, 4, 9, 4, 9))
+
+
+def test_ablations_are_mixtures_without_a_part() -> None:
+    """J, F and both are left out in turn; nothing else changes, and no study makes them unasked."""
+    mixed = plan_arm("mix", KINDS, BY_CLASS)
+    found = {name: plan_arm(name, KINDS, BY_CLASS) for name in ABLATIONS}
+    assert all(arm.generated == mixed.generated and arm.kept == mixed.kept for arm in found.values())
+    assert [(arm.refine, arm.select) for arm in found.values()] == [(False, True), (True, False), (False, False)]
+    assert (mixed.refine, mixed.select) == (True, True)
+    assert not set(ABLATIONS) & set(BY_CLASS.arms)
 
 
 @pytest.mark.parametrize("rare", Pathology)
