@@ -126,10 +126,10 @@ def _table(outcome: Outcome) -> str:
 @click.option("--seeds", type=int, default=3, show_default=True, help="Trainings of each network in each arm.")
 @click.option(
     "--tier",
-    type=click.Choice(["small", "standard"]),
+    type=click.Choice(["small", "standard", "large"]),
     default="small",
     show_default=True,
-    help="Row of the table of sizes and budgets: minutes, or hours.",
+    help="Row of the table of sizes and budgets: minutes, two hours, or for a GPU.",
 )
 @click.option(
     "--bundle",
