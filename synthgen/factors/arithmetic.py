@@ -51,7 +51,7 @@ class Mixture:
     contested
         Pixels that an incoming structure and one that stayed both claimed.
     filled
-        Pixels that were given up, claimed by nobody, and closed by a structure of the heart.
+        Pixels that were given up or never claimed, and closed by a structure of the heart.
     lost
         Pixels of travelling structures that found no place: outside the frame, or beyond the recipient's slices.
     """
@@ -133,7 +133,8 @@ def mix(recipient: Codes, incoming: Codes, travellers: Travellers, heart: HeartC
     Every pixel ends with exactly one owner:
 
     - the heart is nested: where two structures claim a pixel the inner one's claim holds, so that a wall is never cut
-      open. A right ventricle that would lie under the new wall moves outwards by the depth of the overlap; one that has
+      open. A right ventricle that would lie under the new wall moves outwards by the depth of the overlap, a new one
+      that reaches no wall moves inwards until it does (near the apex the donor's may be the larger heart); one that has
       room stays where it is;
     - a pixel given up and claimed by nobody goes to the nearest owner outside the left ventricle. When all structures
       travel, that is the body: the new heart brings its own gaps. When some stay, it can be the right ventricle, which
@@ -146,6 +147,10 @@ def mix(recipient: Codes, incoming: Codes, travellers: Travellers, heart: HeartC
     left, right = (_merged(kept, incoming, heart, part) for part in (LEFT, (Tissue.RV,)))
     if contested.any():
         right = pushed(right, left != NOBODY)
+    before = right
+    if Tissue.RV in travellers:
+        new = (right != np.where(heart.show(recipient, [Tissue.RV]), recipient, NOBODY)).any(axis=(1, 2))
+        right = drawn_in(right, left != NOBODY, new)
     claimed = np.where(left != NOBODY, left, right)
     vacant = heart.show(recipient) & (claimed == NOBODY)
     codes = np.where(claimed != NOBODY, claimed, recipient)
@@ -156,7 +161,7 @@ def mix(recipient: Codes, incoming: Codes, travellers: Travellers, heart: HeartC
         touched=given | arriving | vacant | (codes != recipient),
         shift=(0, 0),
         contested=int(contested.sum()),
-        filled=int((vacant & heart.show(codes)).sum()),
+        filled=int(((vacant & heart.show(codes)) | ((right != NOBODY) & (before == NOBODY))).sum()),
         lost=0,
     )
 
@@ -187,6 +192,30 @@ def pushed(structure: Codes, obstacle: NDArray[np.bool_]) -> Codes:
     at_y = np.rint(middle[0] + (rows - middle[0]) * source).astype(np.intp)
     at_x = np.rint(middle[1] + (columns - middle[1]) * source).astype(np.intp)
     return structure[np.arange(len(structure))[:, None, None], at_y, at_x]
+
+
+def drawn_in(structure: Codes, wall: NDArray[np.bool_], slices: NDArray[np.bool_]) -> Codes:
+    """Return a structure `(z, H, W)` moved inwards, along rays from the wall's centre, until it touches the wall.
+
+    The whole structure of a slice moves by its smallest distance, so that its shape stays; where it touches already, or
+    the slice is not among `slices (z,)`, nothing moves.
+    """
+    out = structure.copy()
+    shown = structure != NOBODY
+    for z in np.flatnonzero(slices & shown.any(axis=(1, 2)) & wall.any(axis=(1, 2))):
+        gap = float(ndimage.distance_transform_edt(~wall[z])[shown[z]].min()) - 1.0
+        if gap <= 0:
+            continue
+        middle = [float(values.mean()) for values in np.nonzero(wall[z])]
+        grid: NDArray[np.float64] = np.indices(wall.shape[1:], dtype=np.float64)
+        y, x = grid[0] - middle[0], grid[1] - middle[1]
+        stretch = 1.0 + np.ceil(gap) / np.maximum(np.hypot(y, x), 1.0)
+        at_y, at_x = (np.rint(m + offset * stretch).astype(np.intp) for m, offset in zip(middle, (y, x), strict=True))
+        inside = (at_y >= 0) & (at_y < wall.shape[1]) & (at_x >= 0) & (at_x < wall.shape[2]) & ~wall[z]
+        out[z] = np.where(
+            inside, structure[z][at_y.clip(0, wall.shape[1] - 1), at_x.clip(0, wall.shape[2] - 1)], NOBODY
+        )
+    return out
 
 
 def grow(codes: Codes, structure: Tissue, pixels: float, heart: HeartCodes = LABELS) -> Codes:
