@@ -55,6 +55,11 @@ class AnatomyBank:
         """Return the ids of a class, in order."""
         return tuple(name for name in self.ids if self._packed.header(name).get("pathology") == pathology.value)
 
+    def pathology_of(self, subject_id: str) -> Pathology:
+        """Return the class of a subject; InputError if there is none of that id."""
+        with reading(subject_id):
+            return Pathology(self._packed.header(subject_id)["pathology"])
+
     def __getitem__(self, subject_id: str) -> Anatomy:
         """Return one anatomy; InputError if there is none of that id or its stack has another size."""
         header, codes = self._packed.header(subject_id), self._packed.stack(subject_id)

@@ -16,7 +16,7 @@ from synthgen.diagnosis import matching
 from synthgen.engine.anatomies import ANATOMIES_FILE, AnatomyBank
 from synthgen.engine.anatomy import HeartStacks, draw_heart
 from synthgen.engine.compose import compose, compose_factors
-from synthgen.engine.confidence import confidence_in, verdict_of
+from synthgen.engine.confidence import confidence_in, confidence_of, verdict_of
 from synthgen.engine.donors import Donor, DonorBank
 from synthgen.engine.gate import Gates, Measurement, Verdict, check, examine, mass_ratio_of
 from synthgen.engine.mixture import MixedHeart, Mixer
@@ -24,9 +24,10 @@ from synthgen.engine.plan import SubjectSpec, require_factors
 from synthgen.engine.render import FactorRenderer, StackRenderer
 from synthgen.engine.styles import draw_style
 from synthgen.errors import InputError, SynthgenError
-from synthgen.factors.codes import HeartCodes
+from synthgen.factors.codes import HeartCodes, structures_of
 from synthgen.factors.copula import CopulaSampler, Correlation
 from synthgen.factors.latents import LatentBank
+from synthgen.factors.registration import paired_levels
 from synthgen.factors.swap import TRAVELLERS
 from synthgen.labels import HEART, Pathology, Phase, Tissue
 from synthgen.networks.batching import apply_in_parts
@@ -48,6 +49,8 @@ Network = TypeVar("Network", LabelVAE, SpadeGenerator, SDNet, PathologyClassifie
 
 
 _MIXTURES_PER_RECIPIENT = 4
+_SKETCHED = 4
+"""Levels, each at both phases: as many slices as SDNet decodes together."""
 
 Heart = HeartStacks | MixedHeart
 
@@ -127,14 +130,14 @@ class Generator:
             heart = self.draw(spec, attempt, donor)
             measurement = self._examine(spec, heart.labels, donor)
             verdicts = check(measurement, self.description.gates)
-            failed = [verdict.name for verdict in verdicts if not verdict.passed]
-            if not failed:
+            if _all(verdicts):
+                verdicts += self._sketched(spec, attempt, heart)
+            if _all(verdicts):
                 drawn = self._render(spec, (attempt, heart, donor))
                 verdicts += self._selection(spec, drawn)
-                failed = [verdict.name for verdict in verdicts if not verdict.passed]
-                if not failed:
+                if _all(verdicts):
                     return self._finish(spec, (attempt, heart, donor), drawn, (measurement, verdicts), rejected)
-            rejected.append(failed)
+            rejected.append([verdict.name for verdict in verdicts if not verdict.passed])
         counts = Counter(reason for reasons in rejected for reason in reasons)
         listed = "; ".join(f"{reason} ({count})" for reason, count in counts.most_common())
         raise UnreachableError(
@@ -158,15 +161,17 @@ class Generator:
     def _recipient(self, spec: SubjectSpec, attempt: int) -> str:
         """Return whose body an attempt uses: the planned one, and if a few mixtures failed in it, another.
 
-        In some hearts no donor's structures find room; a latent draw is interpolated from the recipient and has none of
-        that.
+        In some hearts no donor's structures find room, or none stands out; a latent draw is interpolated from the
+        recipient and has none of that.
         """
-        turn = attempt // _MIXTURES_PER_RECIPIENT
-        if spec.method == "latent" or turn == 0:
+        if spec.method == "latent":
             return spec.recipient
         names = tuple(self._recipients)
         order = numpy_stream(spec.seed, spec.key, 0, Stage.RECIPIENT).permutation(len(names))
-        return names[int(order[(turn - 1) % len(names)])]
+        turns = dict.fromkeys((spec.recipient, *(names[int(place)] for place in order)))
+        mixer = self._factors.mixer
+        able = [name for name in turns if mixer.suited(name, spec.pathology)] or list(turns)
+        return able[attempt // _MIXTURES_PER_RECIPIENT % len(able)]
 
     @property
     def _factors(self) -> _Factors:
@@ -197,11 +202,15 @@ class Generator:
         carriers = TRAVELLERS[spec.pathology] if spec.method == "mix" else HEART
         return examine(spec.pathology, volumes, donor.body, carriers)
 
+    @staticmethod
+    def _style_stream(spec: SubjectSpec, attempt: int) -> np.random.Generator:
+        return numpy_stream(spec.seed, spec.key, attempt, Stage.STYLE)
+
     def _render(self, spec: SubjectSpec, made: tuple[int, Heart, Donor]) -> _Drawn:
         """Compose the heart into its body and render both phases."""
         attempt, heart, donor = made
         labels = compose(heart.labels, donor, with_body=self.description.label_scheme == "tissue")
-        stream = numpy_stream(spec.seed, spec.key, attempt, Stage.STYLE)
+        stream = self._style_stream(spec, attempt)
         if spec.renderer == "spade":
             style = draw_style(self.description.styles, spec.vendor, stream)
             return _Drawn(labels=labels, images=self._renderer.render(labels, style, spec, attempt), style=style)
@@ -210,6 +219,20 @@ class Generator:
         body = factors.bank[donor.subject_id].codes
         codes = compose_factors(heart.labels, body, factors.heart, donor.spacing_mm[1])
         return _Drawn(labels=labels, images=factors.renderer.render(codes, style), style=style)
+
+    def _sketched(self, spec: SubjectSpec, attempt: int, heart: Heart) -> list[Verdict]:
+        """Return F's verdict on a few levels of a mixture as SDNet draws them, which costs a tenth of rendering."""
+        if not isinstance(heart, MixedHeart) or not self._select:
+            return []
+        factors = self._factors
+        style = draw_style(self.description.modalities, spec.vendor, self._style_stream(spec, attempt))
+        levels = paired_levels(structures_of(heart.codes, factors.heart))
+        some = np.unique(np.linspace(0, len(levels[0]) - 1, _SKETCHED).round().astype(np.intp))
+        codes = {phase: heart.codes[i][levels[i][some]] for i, phase in enumerate(Phase)}
+        images = factors.renderer.render(codes, style)
+        found = confidence_of(factors.classifier, np.stack([images[phase] for phase in Phase], axis=1), self.device)
+        gates: Gates = self.description.gates
+        return [verdict_of(found, spec.pathology, gates.get("confidence", {}), sketch=True)]
 
     def _selection(self, spec: SubjectSpec, drawn: _Drawn) -> list[Verdict]:
         """Return F's verdict on a mixture; none on what was not mixed."""
@@ -251,6 +274,10 @@ class Generator:
             indices=measurement.indices.as_dict(),
             record=record,
         )
+
+
+def _all(verdicts: list[Verdict]) -> bool:
+    return all(verdict.passed for verdict in verdicts)
 
 
 def _volumes(stacks: Mapping[Phase, NDArray], donor: Donor, affine: NDArray[np.float64]) -> dict[Phase, Volume]:

@@ -21,9 +21,13 @@ from synthgen.factors.arithmetic import Mixture, mix_stacks
 from synthgen.factors.codes import HeartCodes, factors_of, structures_of
 from synthgen.factors.latents import heart_range
 from synthgen.factors.noise import BLUR_PIXELS, blurred, smooth_noise
-from synthgen.factors.swap import travellers
+from synthgen.factors.swap import Travellers, travellers
+from synthgen.labels import HEART, Pathology, Tissue
 from synthgen.networks.noise_injection import NoiseInjector
 from synthgen.seeding import Stage, numpy_stream
+
+_LEAST = 0.25
+"""Quantile of the donors' own proportions that a mixture must reach."""
 
 _MARGIN = 6
 """Pixels that J sees beyond what it may change; more than its four 3 x 3 convolutions reach."""
@@ -37,6 +41,8 @@ class MixedHeart:
     ----------
     labels
         `(2 phases, slices, H, W)`, codes 0 to 3, base first; from the first to the last slice with heart in either.
+    codes
+        `(2 phases, z, H, W)`, channel numbers of the whole field, as J left them.
     recipient, donor
         Ids of the subject whose heart it was, and of the one whose structures travelled.
     structures
@@ -48,6 +54,7 @@ class MixedHeart:
     """
 
     labels: NDArray[np.uint8]
+    codes: NDArray[np.uint8]
     recipient: str
     donor: str
     structures: tuple[str, ...]
@@ -88,12 +95,15 @@ class Mixer:
     ) -> None:
         self.bank, self.heart, self.device = bank, heart, device
         self.injector = injector.to(device) if injector else None
+        # Two threads may both measure a heart: they measure the same.
+        self._measured: dict[str, dict[Tissue, float]] = {}
+        self._suited: dict[tuple[str, Pathology], frozenset[str]] = {}
 
     def draw(self, spec: SubjectSpec, attempt: int, recipient_id: str) -> MixedHeart:
         """Mix the heart of one attempt of one subject into that of a recipient.
 
-        Donors of the class come one after the other, in an order drawn for the subject; after the last the first comes
-        again, with other noise.
+        Donors of the class come one after the other, in an order drawn for the subject, those that suit the recipient
+        first; after the last the first comes again, with other noise.
 
         Raises
         ------
@@ -105,8 +115,46 @@ class Mixer:
         if not donors:
             raise InputError(f"donors of class {spec.pathology}", expected="one beside the recipient", got="none")
         order = numpy_stream(spec.seed, spec.key, 0, Stage.DONOR).permutation(len(donors))
-        donor = self.bank[donors[int(order[attempt % len(donors)])]]
+        suited = self.suited(recipient_id, spec.pathology)
+        ranked = sorted((donors[int(place)] for place in order), key=lambda name: name not in suited)
+        donor = self.bank[ranked[attempt % len(ranked)]]
         return self.mix(recipient, donor, numpy_stream(spec.seed, spec.key, attempt, Stage.MIXTURE))
+
+    def suited(self, recipient_id: str, pathology: Pathology) -> frozenset[str]:
+        """Return the donors of a class in which the class would show in this recipient.
+
+        What travels must be as large beside what stays, at end-systole, as it is in three of four hearts of the class:
+        a dilated right ventricle beside a left one of its own size is nobody's abnormal right ventricle. Without this,
+        F refused two mixtures of three.
+        """
+        found = self._suited.get((recipient_id, pathology))
+        if found is None:
+            found = self._suited[recipient_id, pathology] = self._suiting(recipient_id, pathology)
+        return found
+
+    def _suiting(self, recipient_id: str, pathology: Pathology) -> frozenset[str]:
+        moving = travellers(self.bank.pathology_of(recipient_id), pathology)
+        donors = [name for name in self.bank.of_class(pathology) if name != recipient_id]
+        if set(moving) == set(HEART) or not donors:
+            return frozenset(donors)
+        own = [self._share(name, name, moving) for name in donors]
+        least = np.quantile(own, _LEAST)
+        return frozenset(name for name in donors if self._share(name, recipient_id, moving) >= least)
+
+    def _share(self, donor: str, recipient: str, moving: Travellers) -> float:
+        """Return the volume that travels from `donor` over what stays in `recipient`, at end-systole."""
+        travelling, staying = self._volumes(donor), self._volumes(recipient)
+        stays = sum(staying[structure] for structure in HEART if structure not in moving)
+        return sum(travelling[structure] for structure in moving) / max(stays, 1e-6)
+
+    def _volumes(self, name: str) -> dict[Tissue, float]:
+        """Return the volumes of one subject's structures at end-systole, measured when first asked for."""
+        if name not in self._measured:
+            anatomy = self.bank[name]
+            shown = structures_of(anatomy.codes[-1], self.heart)
+            counts = np.bincount(shown.ravel(), minlength=len(HEART) + 1) * float(np.prod(anatomy.spacing_mm))
+            self._measured[name] = {structure: float(counts[structure]) for structure in HEART}
+        return self._measured[name]
 
     def mix(self, recipient: Anatomy, donor: Anatomy, stream: np.random.Generator) -> MixedHeart:
         """Put what carries the donor's class into the recipient's heart, ED and ES alike.
@@ -122,15 +170,16 @@ class Mixer:
         moving = travellers(recipient.pathology, donor.pathology)
         mixture = mix_stacks(recipient.codes, donor.codes, moving, self.heart)
         mixed = structures_of(mixture.codes, self.heart)
-        refined = mixed
+        codes = mixture.codes
         if self.injector:
             codes = self._refined(self.injector, mixture, recipient.spacing_mm, stream)
-            refined = structures_of(codes, self.heart)
+        refined = structures_of(codes, self.heart)
         phases, count, *plane = refined.shape
         tidied, changed = tidy(refined.reshape(phases * count, *plane))
         stacks = tidied.reshape(refined.shape)
         return MixedHeart(
             labels=stacks[:, heart_range(list(stacks))],
+            codes=codes,
             recipient=recipient.subject_id,
             donor=donor.subject_id,
             structures=tuple(structure.name for structure in moving),

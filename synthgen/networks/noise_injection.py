@@ -16,6 +16,7 @@ import torch.nn.functional as fn
 from torch import Tensor, nn
 
 from synthgen.networks.batching import rows
+from synthgen.networks.sdnet import largest
 
 KEEP = 6.0
 """Logit of a pixel's own channel before anything is learnt. Gumbel noise overrules it once in sixty pixels of eight
@@ -87,10 +88,9 @@ class NoiseInjector(nn.Module):
             patch = (weight[index] * noise[index])[:, None].to(torch.float32)
             given = mixed[index].to(torch.float32)
             near = fn.max_pool2d(given, 3, stride=1, padding=1) > 0
-            best = self(given, patch).masked_fill(~near, -torch.inf).argmax(1)
-            parts.append(torch.where(weight[index] > 0, best, mixed[index].argmax(1))[: count - start])
-        chosen = torch.cat(parts) if parts else mixed.argmax(1)
-        return fn.one_hot(chosen, self.factors).permute(0, 3, 1, 2).to(torch.uint8)
+            best = largest(self(given, patch).masked_fill(~near, -torch.inf))
+            parts.append(torch.where(weight[index][:, None] > 0, best, given > 0)[: count - start])
+        return torch.cat(parts).to(torch.uint8) if parts else mixed.to(torch.uint8)
 
 
 def gumbel_softmax(logits: Tensor, noise: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_bundle import CHANNELS, anatomy, shared_bundle
+from tiny_bundle import CHANNELS, anatomy, phantom, shared_bundle
 
 from synthgen.engine.anatomies import ANATOMIES_FILE, AnatomyBank
 from synthgen.engine.gate import Verdict
@@ -163,10 +163,49 @@ def test_what_f_does_not_see_is_drawn_again(tmp_path, generator: Generator) -> N
     """A threshold that no confidence reaches puts the class out of reach, and the reason says why."""
     generator.description.gates["confidence"] = {"threshold": {"ARV": 1.1}}
     try:
-        with pytest.raises(Exception, match=r"classifier: confidence in ARV \(\d+\)"):
+        with pytest.raises(Exception, match=r"classifier: confidence in ARV of a sketch \(\d+\)"):
             generator.generate(replace(specs()[0], max_attempts=20))
     finally:
         del generator.description.gates["confidence"]
+
+
+def test_what_only_the_sketch_shows_is_drawn_again_too(generator: Generator, monkeypatch) -> None:
+    """The image that is delivered has the last word."""
+    monkeypatch.setattr(generator, "_sketched", lambda *_: [])
+    monkeypatch.setitem(generator.description.gates, "confidence", {"threshold": {"ARV": 1.1}})
+    with pytest.raises(Exception, match=r"classifier: confidence in ARV \(\d+\)"):
+        generator.generate(replace(specs()[0], max_attempts=5))
+
+
+def test_the_sketch_is_judged_before_rendering(generator: Generator, monkeypatch) -> None:
+    """A mixture that F does not see in SDNet's drawing is never rendered; half of the confidence is asked of it."""
+    monkeypatch.setitem(generator.description.gates, "confidence", {"threshold": {"ARV": 2.5}})
+    rendered = []
+    monkeypatch.setattr(generator, "_render", lambda *made: rendered.append(made))
+    with pytest.raises(Exception, match="of a sketch"):
+        generator.generate(replace(specs()[0], max_attempts=3))
+    assert rendered == []
+
+
+def test_donors_that_stand_out_come_first() -> None:
+    """A right ventricle small beside the recipient's left one is tried last, one like its class's first."""
+    small = replace(anatomy(Pathology.ARV, 9), subject_id="small")
+    codes = small.codes.copy()
+    right = codes == CHANNELS.index("rv")
+    right[..., ::2, :] = False  # half of its pixels
+    codes[right] = NOBODY
+    field = np.stack(list(phantom(Pathology.ARV, 2).values()))
+    twin = replace(BANK["NOR0"], subject_id="twin", codes=field)  # a normal subject as large as the class's
+    bank = AnatomyBank.of([twin, *(BANK[name] for name in BANK.ids), replace(small, codes=codes)])
+    mixer = Mixer(bank, CODES, None)
+    assert "small" in bank.of_class(Pathology.ARV)
+    suited = mixer.suited("twin", Pathology.ARV)
+    assert suited
+    assert "small" not in suited
+    spec = specs()[0]
+    drawn = [mixer.draw(spec, attempt, "twin").donor for attempt in range(5)]
+    assert set(drawn[: len(suited)]) == suited
+    assert set(drawn) == set(bank.of_class(Pathology.ARV))
 
 
 def test_after_four_mixtures_another_heart_receives(generator: Generator, monkeypatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthgen.errors import InputError
-from synthgen.factors.arithmetic import grow, lifted, mix, mix_stacks, pushed
+from synthgen.factors.arithmetic import drawn_in, grow, lifted, mix, mix_stacks, pushed
 from synthgen.factors.codes import LABELS, NOBODY, HeartCodes, codes_of, factors_of
 from synthgen.factors.swap import TRAVELLERS, donors_for, travellers
 from synthgen.labels import HEART, Pathology, Tissue
@@ -143,6 +143,22 @@ def test_without_an_overlap_nothing_is_pushed() -> None:
     """A structure that is clear of the obstacle comes back as it was."""
     right = np.where(ring() == Tissue.RV, ring(), np.uint8(NOBODY))[None]
     np.testing.assert_array_equal(pushed(right, (ring() == Tissue.LV)[None]), right)
+
+
+@pytest.mark.parametrize("gap", [0, 1, 2, 5])
+def test_a_detached_ventricle_is_drawn_in_until_it_touches(gap: int) -> None:
+    """It ends beside the wall, never in it, and nearly as large; one that touches does not move."""
+    rows, columns = np.indices((64, 64))
+    wall = (np.hypot(rows - 32, columns - 40) <= 10)[None]
+    block = (abs(rows - 32) <= 8) & (columns < 30 - gap) & (columns >= 20 - gap)
+    structure = np.where(block, np.uint8(Tissue.RV), np.uint8(NOBODY))[None]
+    made = drawn_in(structure, wall, np.array([True]))
+    shown = made[0] == Tissue.RV
+    assert not (shown & wall[0]).any()
+    assert (shown[:, :-1] & wall[0][:, 1:]).any()
+    assert shown.sum() == pytest.approx(block.sum(), rel=0.25)
+    assert np.array_equal(made, structure) == (gap == 0)
+    assert np.array_equal(drawn_in(structure, wall, np.array([False])), structure)
 
 
 def test_the_frame_takes_what_leaves_it_and_says_so() -> None:
