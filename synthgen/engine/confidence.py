@@ -25,6 +25,8 @@ _LOWEST, _HIGHEST = 0.2, 0.4
 the class, of which a mixture has one part, and of five classes hardly any other has more than two fifths then.
 """
 
+_OF_A_SKETCH = 0.75
+
 Confidence = Mapping[Pathology, float]
 Stacks = Mapping[Phase, NDArray]
 
@@ -85,9 +87,9 @@ def verdict_of(
 ) -> Verdict:
     """Return whether F is sure enough of `pathology`; a class without threshold asks for nothing.
 
-    Of a `sketch`, which is not what will be delivered, half of the confidence is asked.
+    Of a `sketch`, SDNet's drawing of a few levels, in which F is less sure, three quarters are asked.
     """
-    limit = float(calibration.get("threshold", {}).get(pathology.value, 0.0)) * (0.5 if sketch else 1.0)
+    limit = float(calibration.get("threshold", {}).get(pathology.value, 0.0)) * (_OF_A_SKETCH if sketch else 1.0)
     value = confidence.get(pathology, math.nan)
     name = f"classifier: confidence in {pathology}{' of a sketch' if sketch else ''}"
     return Verdict(name, value >= limit, value, f"at least {limit:g}")

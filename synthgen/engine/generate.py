@@ -48,7 +48,7 @@ LABEL_VAE, SPADE, SDNET, CLASSIFIER, INJECTOR = "label_vae", "spade", "sdnet", "
 Network = TypeVar("Network", LabelVAE, SpadeGenerator, SDNet, PathologyClassifier, NoiseInjector)
 
 
-_MIXTURES_PER_RECIPIENT = 4
+_MIXTURES_PER_RECIPIENT = 2
 _SKETCHED = 4
 """Levels, each at both phases: as many slices as SDNet decodes together."""
 
