@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -9,8 +10,12 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from synthgen.errors import PartialError
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 def usable_processors() -> int:
@@ -48,10 +53,23 @@ def worker_deaths() -> Iterator[None]:
         ) from error
 
 
-def _begin() -> None:
-    """Prepare a worker process; numpy is loaded here, since only what is loaded can be limited."""
-    import numpy  # noqa: F401, ICN001, PLC0415
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let linear algebra use one thread: with more, sums are divided otherwise and end in other last bits."""
+    with _libraries().limit(limits=1, user_api="blas"):
+        yield
 
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """Return what threadpoolctl found; numpy is loaded first, since only what is loaded can be limited."""
+    import numpy  # noqa: F401, ICN001, PLC0415
+    from threadpoolctl import ThreadpoolController  # noqa: PLC0415
+
+    return ThreadpoolController()
+
+
+def _begin() -> None:
+    """Prepare a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threadpool_limits(1)
+    _libraries().limit(limits=1, user_api="blas")

@@ -13,6 +13,7 @@ from synthgen.hearts.stack import plan_stack
 from synthgen.hearts.styles import ScannerStyle, draw_style
 from synthgen.hearts.subject import Targets, VirtualSubject
 from synthgen.labels import Pathology, Vendor
+from synthgen.processes import one_thread
 from synthgen.seeding import Stage, numpy_stream
 from synthgen.subjects import LabelScheme, SourceSubject
 
@@ -93,9 +94,10 @@ class VirtualHearts:
         IndexError
             If the cohort has no such subject.
         """
-        subject = self.draw(index)
-        style = self.style(index)
-        simulation = self._simulate(subject, style)
+        with one_thread():  # or the bits would depend on the number of processors
+            subject = self.draw(index)
+            style = self.style(index)
+            simulation = self._simulate(subject, style)
         return SourceSubject(
             subject_id=self.subject_id(index),
             pathology=subject.pathology,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from synthgen import cli
+from synthgen.evaluation.tiers import TIERS
 
 module = import_module("synthgen.few_labels")
 
@@ -113,7 +114,7 @@ def test_a_rebalance_study_is_asked_for_and_shown(balanced, capsys, tmp_path) ->
     study = balanced["study"]
     assert (study.rarity.by, study.rarity.rare, study.rarity.keep) == ("vendor", "B", 2)
     assert (study.arms, study.seeds, study.tier, study.bundle) == (("original", "latent"), 5, "standard", "fit")
-    assert (len(balanced["cohort"]), len(balanced["test"])) == (9, 450)
+    assert (len(balanced["cohort"]), len(balanced["test"])) == (9, TIERS["standard"].test_hearts)
     assert balanced["cohort"].seed != balanced["test"].seed
     text = capsys.readouterr().out
     assert "| original | 8 | 0 | 100.0 ± 0.0 | 100.0 ± 0.0 | 50.0 ± 0.0 |" in text

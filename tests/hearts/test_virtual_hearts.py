@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from synthgen.errors import InputError
 from synthgen.hearts import geometry as heart_geometry
@@ -85,6 +86,19 @@ def test_reproducible_and_independent_of_count(subjects) -> None:
         np.testing.assert_array_equal(again.labels[phase].voxels, subjects[2].labels[phase].voxels)
     assert again.truth == subjects[2].truth
     assert again.truth != other.truth
+
+
+def test_threads_of_linear_algebra_do_not_reach_the_bits() -> None:
+    """A heart is the same however many threads the caller computes with, and the caller keeps them."""
+    cohort = VirtualHearts(3, seed=3, pixels=128)
+    with threadpool_limits(2, user_api="blas"):
+        two = cohort[2]
+        assert {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"} == {2}
+    with threadpool_limits(1, user_api="blas"):
+        one = cohort[2]
+    for phase in Phase:
+        assert np.array_equal(one.images[phase].voxels, two.images[phase].voxels)
+        assert np.array_equal(one.labels[phase].voxels, two.labels[phase].voxels)
 
 
 def test_style_never_moves_the_anatomy() -> None:
