@@ -62,8 +62,9 @@ def one_thread() -> Iterator[None]:
 
 @functools.cache
 def _libraries() -> ThreadpoolController:
-    """Return what threadpoolctl found; numpy is loaded first, since only what is loaded can be limited."""
+    """Return what threadpoolctl finds once both libraries that bring linear algebra are loaded."""
     import numpy  # noqa: F401, ICN001, PLC0415
+    import scipy.linalg  # noqa: F401, PLC0415
     from threadpoolctl import ThreadpoolController  # noqa: PLC0415
 
     return ThreadpoolController()
