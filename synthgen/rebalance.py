@@ -125,6 +125,13 @@ class Study:
                 raise InputError("arm", expected=expected, got=repr(arm))
 
     @property
+    def processor(self) -> str:
+        """Where networks are trained: the device asked for, with `auto` decided."""
+        if self.device != "auto":
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    @property
     def sizes(self) -> Tier:
         """The row of the table."""
         return TIERS[self.tier]
@@ -336,8 +343,7 @@ def _run_arm(arm: Arm, sets: Sequence[SourceCohort], data: _Data, out: Path, stu
         store.fill(cohort, progress=partial(report.count, f"subjects of {arm.name} made"))
         extra += list(store)
     subjects = [data.train[number] for number in arm.kept] + extra
-    device = study.device if study.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    observer = Observer(study.sizes, data.test, study.rarity, device=device, count=report.count)
+    observer = Observer(study.sizes, data.test, study.rarity, device=study.processor, count=report.count)
     rows = []
     for seed in range(study.seeds):
         report.stage(f"{arm.name}, seed {seed}: {len(arm.kept) + arm.added} subjects, {arm.added} of them added")
@@ -358,9 +364,8 @@ def _imitated(
     vendors = list(Vendor)
     of_subject = [vendors.index(data.train[number].vendor) for number in arm.kept]
     labels = np.stack([levels.classes, np.array(of_subject, np.int64)[levels.subjects]], axis=1)
-    device = study.device if study.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     codes = (len(CLASSES), len(vendors))
-    objective = AcganObjective(levels, study.sizes.acgan, labels=labels, codes=codes, seed=seed, device=device)
+    objective = AcganObjective(levels, study.sizes.acgan, labels=labels, codes=codes, seed=seed, device=study.processor)
     train(
         objective, work_dir=folder / "acgan",
         report=lambda p: report.count(f"samples of {arm.name} generator", p.samples, p.total),
