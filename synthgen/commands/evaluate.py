@@ -129,7 +129,7 @@ def _table(outcome: Outcome) -> str:
     type=click.Choice(["small", "standard", "large"]),
     default="small",
     show_default=True,
-    help="Row of the table of sizes and budgets: minutes, two hours, or for a GPU.",
+    help="Row of the table of sizes and budgets: minutes, hours, or for a GPU.",
 )
 @click.option(
     "--bundle",

@@ -68,7 +68,7 @@ TIERS = MappingProxyType(
             preset="small",
             budget=0.1,
         ),
-        # About two hours on two cores: enough for the gain of a rare class to stand out.
+        # Hours on two cores: enough for the gain of a rare class to stand out.
         "standard": Tier(
             pixels=96,
             diagnosis=DiagnosisSettings(samples=12_000, ema=0.99, shift_pixels=3.0),
