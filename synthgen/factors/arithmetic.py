@@ -148,13 +148,14 @@ def mix(recipient: Codes, incoming: Codes, travellers: Travellers, heart: HeartC
     if contested.any():
         right = pushed(right, left != NOBODY)
     before = right
-    if Tissue.RV in travellers:
+    whole = set(travellers) == set(HEART)
+    if Tissue.RV in travellers and not whole:  # a whole heart brings its own gaps
         new = (right != np.where(heart.show(recipient, [Tissue.RV]), recipient, NOBODY)).any(axis=(1, 2))
         right = drawn_in(right, left != NOBODY, new)
     claimed = np.where(left != NOBODY, left, right)
     vacant = heart.show(recipient) & (claimed == NOBODY)
     codes = np.where(claimed != NOBODY, claimed, recipient)
-    closing = heart.show(codes, [Tissue.RV]) if set(travellers) != set(HEART) else np.zeros_like(vacant)
+    closing = heart.show(codes, [Tissue.RV]) if not whole else np.zeros_like(vacant)
     codes = _closed(codes, vacant, ~vacant & (closing | ~heart.show(codes)))
     return Mixture(
         codes=codes,

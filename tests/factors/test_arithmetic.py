@@ -161,6 +161,23 @@ def test_a_detached_ventricle_is_drawn_in_until_it_touches(gap: int) -> None:
     assert np.array_equal(drawn_in(structure, wall, np.array([False])), structure)
 
 
+def test_a_whole_heart_brings_its_own_gaps() -> None:
+    """When everything travels, a right ventricle apart from the wall stays apart: that is how the donor is."""
+    own, donor = heart()[0], heart(at=(30, 33))[0]
+    apart = donor[6]  # one slice: the others hold the heart together
+    right = apart == Tissue.RV
+    apart[right] = 0
+    apart[np.roll(right, -6, axis=1) & (apart == 0)] = Tissue.RV
+    incoming = lifted(donor, HEART, LABELS)
+    assert (incoming[6] == Tissue.RV).any()
+    ventricle = np.where(incoming == Tissue.RV, incoming, np.uint8(NOBODY))
+    moved = drawn_in(ventricle, donor == Tissue.MYO, np.ones(len(donor), np.bool_))
+    assert not np.array_equal(moved, ventricle)  # it would be drawn in, if it travelled alone
+    made = mix(own, incoming, HEART)
+    assert np.array_equal(made.codes == Tissue.RV, incoming == Tissue.RV)
+    assert made.filled == 0
+
+
 def test_the_frame_takes_what_leaves_it_and_says_so() -> None:
     """Pixels that a shift carries over the edge are counted as lost."""
     own, other = heart(at=(31, 10)), heart(scale=1.3, at=(31, 33))
