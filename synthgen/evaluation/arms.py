@@ -132,7 +132,7 @@ class Arm:
     simulated
         What the simulator makes.
     imitated
-        What AC-GAN makes of.
+        What AC-GAN makes.
     called
         Class that the generated subjects are said to have; None: their own.
     refine, select

@@ -18,7 +18,7 @@ from synthgen.datasets.record import SubjectEntry
 from synthgen.datasets.store import Kind
 from synthgen.errors import InputError
 from synthgen.exports.cases import Progress, index_names, json_bytes, separated, write_cases, write_file
-from synthgen.exports.folder import export
+from synthgen.exports.export import export
 from synthgen.labels import Pathology, Phase, Tissue, Vendor
 
 _BIDS = "1.10.0"

@@ -17,7 +17,7 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import FileEntry
 from synthgen.exports.cases import Progress, json_bytes, separated, table_rows, write_cases, write_file
 from synthgen.exports.datalist import nifti_place
-from synthgen.exports.folder import export
+from synthgen.exports.export import export
 
 CASES = "cases.csv"
 

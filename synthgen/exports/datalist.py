@@ -11,7 +11,7 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import SubjectEntry
 from synthgen.datasets.store import Kind
 from synthgen.exports.cases import Progress, json_bytes, label_values, write_cases, write_file
-from synthgen.exports.folder import export
+from synthgen.exports.export import export
 from synthgen.exports.folds import assign_folds
 from synthgen.labels import Phase
 

@@ -18,7 +18,7 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.exports.cases import Progress, separated, table_rows, write_cases, write_file
 from synthgen.exports.croissant import CASES
 from synthgen.exports.datalist import nifti_place
-from synthgen.exports.folder import export
+from synthgen.exports.export import export
 
 _LICENCES: Mapping[str, str] = {
     "apache-2.0": "apache-2.0",

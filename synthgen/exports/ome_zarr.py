@@ -15,7 +15,7 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.store import StoredSubject
 from synthgen.datasets.zarr_store import ZarrStore, group_path
 from synthgen.exports.cases import Progress, json_bytes, write_file
-from synthgen.exports.folder import export
+from synthgen.exports.export import export
 
 
 @export
