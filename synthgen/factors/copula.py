@@ -14,17 +14,18 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
 from synthgen.factors.kendall import kendall
 from synthgen.factors.latents import LEVELS, SPAN, LatentStatistics, Recipient
+from synthgen.factors.marginals import truncated_normal
 
 Correlation = Literal["class", "separable", "recipient", "paper", "none"]
 """How the values of one sample hang together.
 
 class
-    Every level of either phase in every dimension correlates with every other as in the whole class (normal scores of
-    its residuals): a draw is as smooth from slice to slice as the class's own stacks. The default.
+    Every level of either phase in every dimension correlates with every other as in the whole class (normal scores
+    by its marginals): a draw is as smooth from slice to slice as the class's own stacks. The default.
 separable
     One correlation of rows (levels of both phases) for all dimensions, one of dimensions for all rows, both Kendall's
     of the class's residuals: fewer numbers to estimate, but dimensions that vary roughly roughen the others.
@@ -37,7 +38,6 @@ none
 """
 
 EIGENVALUE_FLOOR = 1e-4
-_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -167,18 +167,3 @@ def factor(correlation: NDArray[np.float64], floor: float = EIGENVALUE_FLOOR) ->
     scale = 1.0 / np.sqrt(np.diag(symmetric))
     lower: NDArray[np.float64] = np.linalg.cholesky(symmetric * np.outer(scale, scale)).astype(np.float64, copy=False)
     return Factor(lower, added)
-
-
-def truncated_normal(
-    uniform: NDArray[np.float64],
-    mean: NDArray[np.float64],
-    sd: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return the quantile `uniform` of a normal distribution truncated to [low, high]; the mean where sd is zero."""
-    safe = np.maximum(sd, _TINY)
-    below, above = ndtr((low - mean) / safe), ndtr((high - mean) / safe)
-    quantile = ndtri(np.clip(below + uniform * (above - below), _TINY, 1.0 - _TINY))
-    drawn = np.clip(mean + safe * quantile, low, high)
-    return np.where(sd > _TINY, drawn, np.clip(mean, low, high))

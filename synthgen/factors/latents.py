@@ -18,11 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from synthgen.errors import InputError
 from synthgen.factors.kendall import kendall
+from synthgen.factors.marginals import normal_scores
 from synthgen.labels import HEART, Pathology, Phase
 
 LEVELS = 32
@@ -80,8 +79,8 @@ class LatentStatistics:
     mean, sd, minimum, maximum
         `(2 phases, 32 levels, d)`, over subjects. sd is the population's (divides by n), as in the paper's code.
     joint
-        `(64 d, r)`: factor of the correlation between all values of the residuals, rows and dimensions together, in
-        normal scores; each row has length one. r is at most the number of subjects less one.
+        `(64 d, r)`: factor of the correlation between all values, rows and dimensions together, in normal scores by
+        the marginals; each row has length one. r is at most the number of subjects less one.
     row_tau
         Kendall's tau-b between the 64 rows (phase-major, then level) of the standardised residuals, dimensions pooled.
     dimension_tau
@@ -124,6 +123,7 @@ class LatentStatistics:
             raise InputError("latent statistics", expected="at least 2 subjects of a class", got=f"{len(subjects)}")
         levels = np.stack([subject.levels for subject in subjects])
         mean, sd = levels.mean(axis=0), levels.std(axis=0)
+        minimum, maximum = levels.min(axis=0), levels.max(axis=0)
         residual = standardise(levels, mean, sd)
         count, dimensions = len(subjects), levels.shape[-1]
         rows = residual.reshape(count, 2 * LEVELS, dimensions)
@@ -132,9 +132,9 @@ class LatentStatistics:
         return cls(
             mean=mean,
             sd=sd,
-            minimum=levels.min(axis=0),
-            maximum=levels.max(axis=0),
-            joint=_joint_factor(rows.reshape(count, -1)),
+            minimum=minimum,
+            maximum=maximum,
+            joint=_joint_factor(normal_scores(levels, mean, sd, minimum, maximum).reshape(count, -1)),
             row_tau=kendall(rows.transpose(2, 0, 1)),
             dimension_tau=kendall(rows.transpose(1, 0, 2)),
             raw_dimension_tau=np.stack([_raw_tau(subjects, phase) for phase in range(2)]),
@@ -301,14 +301,12 @@ def _raw_tau(subjects: Sequence[SubjectLatents], phase: int) -> NDArray[np.float
     return kendall(np.concatenate([subject.slices[phase] for subject in subjects])[None])
 
 
-def _joint_factor(residual: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the factor `(values, r)` of the correlation of normal scores of `(subjects, values)`.
+def _joint_factor(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the factor `(values, r)` of the correlation of `scores` `(subjects, values)`.
 
-    Its product with its transpose is the correlation matrix of the van der Waerden scores; the singular value
-    decomposition turns subjects into directions, so that no subject can be read off it.
+    Its product with its transpose is the correlation matrix; the singular value decomposition turns subjects into
+    directions, so that no subject can be read off it.
     """
-    count = len(residual)
-    scores = ndtri((rankdata(residual, axis=0) - 0.5) / count)
     _, singular, right = np.linalg.svd(scores - scores.mean(axis=0), full_matrices=False)
     rank = max(int((singular > _FLAT_SD * max(singular[0], _FLAT_SD)).sum()), 1)
     return _unit_rows(right[:rank].T * singular[:rank])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, truncnorm
 
-from synthgen.factors.copula import CopulaSampler, factor, to_pearson, truncated_normal
+from synthgen.factors.copula import CopulaSampler, factor, to_pearson
 from synthgen.factors.kendall import kendall
 from synthgen.factors.latents import LEVELS, LatentBank, LatentStatistics, SubjectLatents
 from synthgen.labels import Pathology
@@ -146,8 +146,6 @@ def test_kendall_to_pearson_is_greiners_relation():
 
 def test_a_constant_value_stays_constant():
     """Where a class does not vary, a draw does not either."""
-    two = np.array([2.0])
-    assert truncated_normal(np.array([0.5]), two, np.array([0.0]), two, two) == 2.0
     one = [subject(0, Pathology.NOR)] * 3
     drawn = CopulaSampler(LatentStatistics.of(one)).draw(LatentBank.of(one).recipients[0], numpy_stream(0))
     np.testing.assert_allclose(drawn.levels, one[0].levels)
