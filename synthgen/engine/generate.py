@@ -79,6 +79,16 @@ class _Drawn:
     style: NDArray[np.float32]
 
 
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """What an attempt that passed has made."""
+
+    heart: Heart
+    donor: Donor
+    measurement: Measurement
+    drawn: _Drawn
+
+
 class Generator:
     """Makes subjects from a bundle; safe to share between threads, a subject depends on its spec alone.
 
@@ -126,17 +136,9 @@ class Generator:
         """
         rejected: list[list[str]] = []
         for attempt in range(spec.max_attempts):
-            donor = self.donors[self._recipient(spec, attempt)]
-            heart = self.draw(spec, attempt, donor)
-            measurement = self._examine(spec, heart.labels, donor)
-            verdicts = check(measurement, self.description.gates)
-            if _all(verdicts):
-                verdicts += self._sketched(spec, attempt, heart)
-            if _all(verdicts):
-                drawn = self._render(spec, (attempt, heart, donor))
-                verdicts += self._selection(spec, drawn)
-                if _all(verdicts):
-                    return self._finish(spec, (attempt, heart, donor), drawn, (measurement, verdicts), rejected)
+            made, verdicts = self._attempt(spec, attempt)
+            if made is not None:
+                return self._finish(spec, attempt, made, verdicts, rejected)
             rejected.append([verdict.name for verdict in verdicts if not verdict.passed])
         counts = Counter(reason for reasons in rejected for reason in reasons)
         listed = "; ".join(f"{reason} ({count})" for reason, count in counts.most_common())
@@ -145,8 +147,25 @@ class Generator:
             f"{spec.severity:.2f} from recipient {spec.recipient}. Failed: {listed}."
         )
 
+    def _attempt(self, spec: SubjectSpec, attempt: int) -> tuple[_Made | None, list[Verdict]]:
+        """Return what one attempt made, nothing if it failed, and the verdicts: the cheap ones come first."""
+        donor = self.donors[self._recipient(spec, attempt)]
+        heart = self.draw(spec, attempt, donor)
+        verdicts = self._sketched(spec, attempt, heart)
+        if not _all(verdicts):
+            return None, verdicts
+        if isinstance(heart, MixedHeart):
+            heart = self._factors.mixer.refined(heart, spec, attempt)
+        measurement = self._examine(spec, heart.labels, donor)
+        verdicts += check(measurement, self.description.gates)
+        if not _all(verdicts):
+            return None, verdicts
+        drawn = self._render(spec, attempt, heart, donor)
+        verdicts += self._selection(spec, drawn)
+        return (_Made(heart, donor, measurement, drawn), verdicts) if _all(verdicts) else (None, verdicts)
+
     def draw(self, spec: SubjectSpec, attempt: int, donor: Donor) -> Heart:
-        """Draw the heart of one attempt, ungated."""
+        """Draw the heart of one attempt, ungated; of a mixture the arithmetic alone, before J."""
         if spec.method == "mix":
             return self._factors.mixer.draw(spec, attempt, donor.subject_id)
         key = (spec.pathology, spec.correlation)
@@ -206,9 +225,8 @@ class Generator:
     def _style_stream(spec: SubjectSpec, attempt: int) -> np.random.Generator:
         return numpy_stream(spec.seed, spec.key, attempt, Stage.STYLE)
 
-    def _render(self, spec: SubjectSpec, made: tuple[int, Heart, Donor]) -> _Drawn:
+    def _render(self, spec: SubjectSpec, attempt: int, heart: Heart, donor: Donor) -> _Drawn:
         """Compose the heart into its body and render both phases."""
-        attempt, heart, donor = made
         labels = compose(heart.labels, donor, with_body=self.description.label_scheme == "tissue")
         stream = self._style_stream(spec, attempt)
         if spec.renderer == "spade":
@@ -243,16 +261,10 @@ class Generator:
         return [verdict_of(found, spec.pathology, gates.get("confidence", {}))]
 
     def _finish(
-        self,
-        spec: SubjectSpec,
-        made: tuple[int, Heart, Donor],
-        drawn: _Drawn,
-        judged: tuple[Measurement, list[Verdict]],
-        rejected: list[list[str]],
+        self, spec: SubjectSpec, attempt: int, made: _Made, verdicts: list[Verdict], rejected: list[list[str]]
     ) -> SyntheticSubject:
-        attempt, heart, donor = made
-        measurement, verdicts = judged
-        labels, images, style = drawn.labels, drawn.images, drawn.style
+        heart, donor, measurement = made.heart, made.donor, made.measurement
+        labels, images, style = made.drawn.labels, made.drawn.images, made.drawn.style
         affine = stack_affine(donor.spacing_mm, labels[Phase.ED].shape, donor.rotation)
         record: dict[str, object] = {
             "request": spec.as_dict(),

@@ -7,7 +7,7 @@ both phases.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from synthgen.engine.plan import SubjectSpec
 from synthgen.engine.tidy import tidy
 from synthgen.errors import InputError
 from synthgen.factors.arithmetic import Mixture, mix_stacks
-from synthgen.factors.codes import HeartCodes, factors_of, structures_of
+from synthgen.factors.codes import HeartCodes, codes_of, factors_of, structures_of
 from synthgen.factors.latents import heart_range
 from synthgen.factors.noise import BLUR_PIXELS, blurred, smooth_noise
+from synthgen.factors.registration import window
 from synthgen.factors.swap import Travellers, travellers
 from synthgen.labels import HEART, Pathology, Tissue
 from synthgen.networks.noise_injection import NoiseInjector
@@ -42,7 +43,7 @@ class MixedHeart:
     labels
         `(2 phases, slices, H, W)`, codes 0 to 3, base first; from the first to the last slice with heart in either.
     codes
-        `(2 phases, z, H, W)`, channel numbers of the whole field, as J left them.
+        `(2 phases, z, H, W)`, channel numbers of the whole field.
     recipient, donor
         Ids of the subject whose heart it was, and of the one whose structures travelled.
     structures
@@ -100,7 +101,7 @@ class Mixer:
         self._suited: dict[tuple[str, Pathology], frozenset[str]] = {}
 
     def draw(self, spec: SubjectSpec, attempt: int, recipient_id: str) -> MixedHeart:
-        """Mix the heart of one attempt of one subject into that of a recipient.
+        """Mix the heart of one attempt of one subject into that of a recipient; `refined` is the second half.
 
         Donors of the class come one after the other, in an order drawn for the subject, those that suit the recipient
         first; after the last the first comes again, with other noise.
@@ -118,7 +119,7 @@ class Mixer:
         suited = self.suited(recipient_id, spec.pathology)
         ranked = sorted((donors[int(place)] for place in order), key=lambda name: name not in suited)
         donor = self.bank[ranked[attempt % len(ranked)]]
-        return self.mix(recipient, donor, numpy_stream(spec.seed, spec.key, attempt, Stage.MIXTURE))
+        return self.mix(recipient, donor)
 
     def suited(self, recipient_id: str, pathology: Pathology) -> frozenset[str]:
         """Return the donors of a class in which the class would show in this recipient.
@@ -156,8 +157,8 @@ class Mixer:
             self._measured[name] = {structure: float(counts[structure]) for structure in HEART}
         return self._measured[name]
 
-    def mix(self, recipient: Anatomy, donor: Anatomy, stream: np.random.Generator) -> MixedHeart:
-        """Put what carries the donor's class into the recipient's heart, ED and ES alike.
+    def mix(self, recipient: Anatomy, donor: Anatomy) -> MixedHeart:
+        """Put what carries the donor's class into the recipient's heart, ED and ES alike; J has not seen it yet.
 
         Raises
         ------
@@ -169,52 +170,45 @@ class Mixer:
             raise InputError(f"donor {donor.subject_id}", expected=expected, got=f"{donor.spacing_mm[1:]} mm")
         moving = travellers(recipient.pathology, donor.pathology)
         mixture = mix_stacks(recipient.codes, donor.codes, moving, self.heart)
-        mixed = structures_of(mixture.codes, self.heart)
-        codes = mixture.codes
-        if self.injector:
-            codes = self._refined(self.injector, mixture, recipient.spacing_mm, stream)
-        refined = structures_of(codes, self.heart)
-        phases, count, *plane = refined.shape
-        tidied, changed = tidy(refined.reshape(phases * count, *plane))
-        stacks = tidied.reshape(refined.shape)
+        labels, changed = self._labels(mixture.codes)
         return MixedHeart(
-            labels=stacks[:, heart_range(list(stacks))],
-            codes=codes,
+            labels=labels,
+            codes=mixture.codes,
             recipient=recipient.subject_id,
             donor=donor.subject_id,
             structures=tuple(structure.name for structure in moving),
             mixture=mixture,
-            refined_pixels=int((refined != mixed).sum()),
+            refined_pixels=0,
             tidied_pixels=changed,
         )
 
-    def _refined(
-        self,
-        injector: NoiseInjector,
-        mixture: Mixture,
-        spacing_mm: tuple[float, float, float],
-        stream: np.random.Generator,
-    ) -> NDArray[np.uint8]:
-        """Return the channel numbers that J makes of mixed ones, computed in the window around what was touched."""
-        codes = mixture.codes
-        phases, count, height, width = codes.shape
-        noise = smooth_noise((count, height, width), spacing_mm, stream)
-        weight = blurred(mixture.touched, BLUR_PIXELS)
-        window = _window(weight > 0)
-        part = torch.from_numpy(factors_of(codes[..., *window], injector.factors)).flatten(0, 1)
-        parts = (part, *(torch.from_numpy(a[..., *window]).flatten(0, 1) for a in (weight, np.stack([noise] * phases))))
-        made = injector.refine(*(p.contiguous().to(self.device) for p in parts)).cpu().numpy().argmax(axis=1)
-        out = codes.copy()
-        out[..., *window] = made.reshape(out[..., *window].shape)
-        return out
+    def refined(self, heart: MixedHeart, spec: SubjectSpec, attempt: int) -> MixedHeart:
+        """Return a mixture as J leaves it, computed around what was touched; without J, as it is."""
+        if self.injector is None:
+            return heart
+        touched, codes = heart.mixture.touched, heart.codes.copy()
+        weight = blurred(touched, BLUR_PIXELS)
+        where = np.nonzero((weight > 0).any(axis=(2, 3)))
+        if not where[0].size:
+            return heart
+        stream = numpy_stream(spec.seed, spec.key, attempt, Stage.MIXTURE)
+        noise = np.stack([smooth_noise(codes.shape[1:], self.bank[heart.recipient].spacing_mm, stream)] * len(codes))
+        rows, columns = window(weight.max(axis=(0, 1)) > 0, _MARGIN)
+        given = factors_of(codes[where][:, rows, columns], self.injector.factors)
+        parts = (given, weight[where][:, rows, columns], noise[where][:, rows, columns])
+        made = self.injector.refine(*(torch.from_numpy(np.ascontiguousarray(p)).to(self.device) for p in parts))
+        slices = codes[where]
+        slices[:, rows, columns] = codes_of(made.cpu().numpy())
+        codes[where] = slices
+        labels, changed = self._labels(codes)
+        moved = structures_of(codes, self.heart) != structures_of(heart.codes, self.heart)
+        return replace(
+            heart, labels=labels, codes=codes, refined_pixels=int(np.count_nonzero(moved)), tidied_pixels=changed
+        )
 
-
-def _window(touched: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return the rows and columns around everything touched, in slices of any stack; the whole field if nothing is."""
-    out = []
-    for axis in (-2, -1):
-        other = tuple(i for i in range(touched.ndim) if i != touched.ndim + axis)
-        found = np.flatnonzero(touched.any(axis=other))
-        first, last = (found[0], found[-1]) if found.size else (0, touched.shape[axis] - 1)
-        out.append(slice(max(int(first) - _MARGIN, 0), min(int(last) + _MARGIN + 1, touched.shape[axis])))
-    return out[0], out[1]
+    def _labels(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+        """Return the heart's label stacks, repaired, and the number of pixels that the repair changed."""
+        shown = structures_of(codes, self.heart)
+        tidied, changed = tidy(shown.reshape(-1, *shown.shape[2:]))
+        stacks = tidied.reshape(shown.shape)
+        return stacks[:, heart_range(list(stacks))], changed

@@ -104,7 +104,9 @@ def at_places(structures: Codes, at: NDArray[np.float64]) -> Codes:
     Between two slices that show the same structures every outline is interpolated by its distance; where one begins or
     ends, the nearer slice is taken. A whole number returns the slice itself; beyond the stack there is `NOBODY`.
     """
-    out = np.full((len(at), *structures.shape[1:]), NOBODY, dtype=np.uint8)
+    whole = np.full((len(at), *structures.shape[1:]), NOBODY, dtype=np.uint8)
+    around = (slice(None), *window((structures != NOBODY).any(axis=0)))
+    structures, out = structures[around], whole[around]  # beyond, nothing is anybody's
     distances: dict[int, NDArray[np.float32]] = {}
     shown = [tuple(int(c) for c in np.unique(plane)) for plane in structures]
     for number, place in enumerate(at):
@@ -121,7 +123,16 @@ def at_places(structures: Codes, at: NDArray[np.float64]) -> Codes:
                 distances[z] = np.stack([signed_distance(structures[z] == code) for code in shown[z]])
         blend = (1 - weight) * distances[lower] + weight * distances[upper]
         out[number] = np.array(shown[lower], dtype=np.uint8)[blend.argmin(axis=0)]
-    return out
+    return whole
+
+
+def window(mask: NDArray[np.bool_], margin: int = 1) -> tuple[slice, slice]:
+    """Return the rows and columns of `mask (H, W)` and `margin` more on every side; all of them if it is empty."""
+    if not mask.any():
+        return slice(None), slice(None)
+    found = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (slice(max(int(f[0]) - margin, 0), int(f[-1]) + margin + 1) for f in found)
+    return rows, columns
 
 
 def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:

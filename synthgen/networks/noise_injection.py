@@ -23,7 +23,7 @@ KEEP = 6.0
 channels; much more, and the softmax lets no gradient through."""
 
 _HEAD, _STRENGTH = 0.1, 0.1
-SUB_BATCH = 8
+SUB_BATCH = 4
 """Slices per forward pass of `refine`."""
 
 

@@ -21,7 +21,7 @@ from synthgen.labels import HEART, Pathology, Phase, Tissue
 from synthgen.networks.bundle import load_bundle
 from synthgen.networks.initialise import initialise
 from synthgen.networks.noise_injection import NoiseInjector
-from synthgen.seeding import numpy_stream, torch_stream
+from synthgen.seeding import torch_stream
 
 CODES = HeartCodes.of_channels(CHANNELS)
 BANK = AnatomyBank.of([anatomy(p, i) for p in (Pathology.NOR, Pathology.ARV, Pathology.HCM) for i in range(4)])
@@ -64,7 +64,7 @@ def test_a_mixture_is_the_donors_where_its_structures_are_and_the_recipients_els
     """Without J, each travelling structure has the donor's size, each that stays the recipient's, within a tenth."""
     mixer = Mixer(BANK, CODES, None)
     recipient, donor = BANK["NOR1"], BANK[f"{pathology}2"]
-    heart = mixer.mix(recipient, donor, numpy_stream(0))
+    heart = mixer.mix(recipient, donor)
     assert heart.donor == donor.subject_id
     for structure in HEART:
         source = donor if structure.name in heart.structures else recipient
@@ -78,8 +78,7 @@ def test_an_untrained_j_without_noise_returns_its_input() -> None:
     """J changes what it is given: its first logits keep every pixel's channel."""
     mixer = Mixer(BANK, CODES, injector())
     still = Mixer(BANK, CODES, None)
-    stream = numpy_stream(0)
-    mixture = still.mix(BANK["NOR0"], BANK["ARV0"], stream).mixture
+    mixture = still.mix(BANK["NOR0"], BANK["ARV0"]).mixture
     silent = torch.zeros(mixture.codes.shape[1:], dtype=torch.float32)
     weight = torch.from_numpy(mixture.touched[0].astype(np.float32))
     one_hot = torch.nn.functional.one_hot(torch.from_numpy(mixture.codes[0].astype(np.int64)), len(CHANNELS))
@@ -91,7 +90,7 @@ def test_an_untrained_j_without_noise_returns_its_input() -> None:
 def test_a_subject_mixed_with_itself_is_itself() -> None:
     """An equal donor changes nothing, J included where nothing was touched but what is equal."""
     recipient = BANK["NOR2"]
-    heart = Mixer(BANK, CODES, None).mix(recipient, recipient, numpy_stream(0))
+    heart = Mixer(BANK, CODES, None).mix(recipient, recipient)
     own = np.where(np.isin(recipient.codes, HEART), recipient.codes, 0)
     kept = own[:, np.flatnonzero(own.any(axis=(0, 2, 3)))]
     assert np.array_equal(heart.labels, kept)
@@ -105,13 +104,13 @@ def test_donors_take_turns_and_the_noise_changes() -> None:
         for strength in mixer.injector.strengths:
             strength.mul_(60.0)
     spec = specs()[0]
-    hearts = [mixer.draw(spec, attempt, "NOR0") for attempt in range(8)]
+    hearts = [mixer.refined(mixer.draw(spec, attempt, "NOR0"), spec, attempt) for attempt in range(8)]
     donors = [heart.donor for heart in hearts]
     assert sorted(donors[:4]) == ["ARV0", "ARV1", "ARV2", "ARV3"]
     assert donors[4:] == donors[:4]
     assert hearts[0].refined_pixels > 0
     assert any(not np.array_equal(hearts[i].labels, hearts[i + 4].labels) for i in range(4))
-    again = mixer.draw(spec, 5, "NOR0")
+    again = mixer.refined(mixer.draw(spec, 5, "NOR0"), spec, 5)
     assert np.array_equal(again.labels, hearts[5].labels)
 
 
