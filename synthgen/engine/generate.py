@@ -165,7 +165,7 @@ class Generator:
         return (_Made(heart, donor, measurement, drawn), verdicts) if _all(verdicts) else (None, verdicts)
 
     def draw(self, spec: SubjectSpec, attempt: int, donor: Donor) -> Heart:
-        """Draw the heart of one attempt, ungated; of a mixture the arithmetic alone, before J."""
+        """Draw the heart of one attempt, ungated; of a mixture the arithmetic alone, before J and repair."""
         if spec.method == "mix":
             return self._factors.mixer.draw(spec, attempt, donor.subject_id)
         key = (spec.pathology, spec.correlation)
@@ -198,15 +198,15 @@ class Generator:
         with self._guard:
             if self._made is None:
                 require_factors(self._bundle)
-                net = _network(self._bundle, SDNET, SDNet)
+                net = _packed(_network(self._bundle, SDNET, SDNet))
                 heart = HeartCodes.of_channels(net.names)
                 bank = AnatomyBank.from_tensors(self._bundle.tensors(ANATOMIES_FILE))
-                injector = _network(self._bundle, INJECTOR, NoiseInjector) if self._refine else None
+                injector = _packed(_network(self._bundle, INJECTOR, NoiseInjector)) if self._refine else None
                 self._made = _Factors(
                     heart=heart,
                     bank=bank,
                     mixer=Mixer(bank, heart, injector, device=self.device),
-                    classifier=_network(self._bundle, CLASSIFIER, PathologyClassifier).to(self.device),
+                    classifier=_packed(_network(self._bundle, CLASSIFIER, PathologyClassifier)).to(self.device),
                     renderer=FactorRenderer(net, self.device),
                 )
             return self._made
@@ -303,3 +303,8 @@ def _network(bundle: Bundle, name: str, kind: type[Network]) -> Network:
         got = f"a {type(network).__name__}"
         raise InputError(f"bundle {bundle.name}", expected=f"a {kind.__name__} as {name}", got=got)
     return network
+
+
+def _packed(network: Network) -> Network:
+    """Return the network with its weights in the order in which small convolutions are fastest on a CPU, F twice."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in torch's stub

@@ -18,16 +18,15 @@ from synthgen.engine.plan import SubjectSpec
 from synthgen.engine.tidy import tidy
 from synthgen.errors import InputError
 from synthgen.factors.arithmetic import Mixture, mix_stacks
-from synthgen.factors.codes import HeartCodes, codes_of, factors_of, structures_of
+from synthgen.factors.codes import HeartCodes, codes_of, factors_of, structures_of, window
 from synthgen.factors.latents import heart_range
 from synthgen.factors.noise import BLUR_PIXELS, blurred, smooth_noise
-from synthgen.factors.registration import window
 from synthgen.factors.swap import Travellers, travellers
 from synthgen.labels import HEART, Pathology, Tissue
-from synthgen.networks.noise_injection import NoiseInjector
+from synthgen.networks.noise_injection import SUB_BATCH, NoiseInjector
 from synthgen.seeding import Stage, numpy_stream
 
-_LEAST = 0.25
+_LEAST = 0.4
 """Quantile of the donors' own proportions that a mixture must reach."""
 
 _MARGIN = 6
@@ -124,7 +123,7 @@ class Mixer:
     def suited(self, recipient_id: str, pathology: Pathology) -> frozenset[str]:
         """Return the donors of a class in which the class would show in this recipient.
 
-        What travels must be as large beside what stays, at end-systole, as it is in three of four hearts of the class:
+        What travels must be as large beside what stays, at end-systole, as it is in three of five hearts of the class:
         a dilated right ventricle beside a left one of its own size is nobody's abnormal right ventricle. Without this,
         F refused two mixtures of three.
         """
@@ -158,7 +157,7 @@ class Mixer:
         return self._measured[name]
 
     def mix(self, recipient: Anatomy, donor: Anatomy) -> MixedHeart:
-        """Put what carries the donor's class into the recipient's heart, ED and ES alike; J has not seen it yet.
+        """Put what carries the donor's class into the recipient's heart, ED and ES alike; `refined` finishes it.
 
         Raises
         ------
@@ -170,45 +169,48 @@ class Mixer:
             raise InputError(f"donor {donor.subject_id}", expected=expected, got=f"{donor.spacing_mm[1:]} mm")
         moving = travellers(recipient.pathology, donor.pathology)
         mixture = mix_stacks(recipient.codes, donor.codes, moving, self.heart)
-        labels, changed = self._labels(mixture.codes)
+        shown = structures_of(mixture.codes, self.heart)
         return MixedHeart(
-            labels=labels,
+            labels=shown[:, heart_range(list(shown))],
             codes=mixture.codes,
             recipient=recipient.subject_id,
             donor=donor.subject_id,
             structures=tuple(structure.name for structure in moving),
             mixture=mixture,
             refined_pixels=0,
-            tidied_pixels=changed,
+            tidied_pixels=0,
         )
 
     def refined(self, heart: MixedHeart, spec: SubjectSpec, attempt: int) -> MixedHeart:
-        """Return a mixture as J leaves it, computed around what was touched; without J, as it is."""
-        if self.injector is None:
-            return heart
-        touched, codes = heart.mixture.touched, heart.codes.copy()
-        weight = blurred(touched, BLUR_PIXELS)
-        where = np.nonzero((weight > 0).any(axis=(2, 3)))
-        if not where[0].size:
-            return heart
-        stream = numpy_stream(spec.seed, spec.key, attempt, Stage.MIXTURE)
-        noise = np.stack([smooth_noise(codes.shape[1:], self.bank[heart.recipient].spacing_mm, stream)] * len(codes))
-        rows, columns = window(weight.max(axis=(0, 1)) > 0, _MARGIN)
-        given = factors_of(codes[where][:, rows, columns], self.injector.factors)
-        parts = (given, weight[where][:, rows, columns], noise[where][:, rows, columns])
-        made = self.injector.refine(*(torch.from_numpy(np.ascontiguousarray(p)).to(self.device) for p in parts))
-        slices = codes[where]
-        slices[:, rows, columns] = codes_of(made.cpu().numpy())
-        codes[where] = slices
-        labels, changed = self._labels(codes)
-        moved = structures_of(codes, self.heart) != structures_of(heart.codes, self.heart)
-        return replace(
-            heart, labels=labels, codes=codes, refined_pixels=int(np.count_nonzero(moved)), tidied_pixels=changed
-        )
-
-    def _labels(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
-        """Return the heart's label stacks, repaired, and the number of pixels that the repair changed."""
+        """Return a mixture as J leaves it, if there is a J, its labels repaired."""
+        codes = heart.codes if self.injector is None else self._mended(self.injector, heart, spec, attempt)
         shown = structures_of(codes, self.heart)
         tidied, changed = tidy(shown.reshape(-1, *shown.shape[2:]))
         stacks = tidied.reshape(shown.shape)
-        return stacks[:, heart_range(list(stacks))], changed
+        return replace(
+            heart,
+            labels=stacks[:, heart_range(list(stacks))],
+            codes=codes,
+            refined_pixels=int(np.count_nonzero(shown != structures_of(heart.codes, self.heart))),
+            tidied_pixels=changed,
+        )
+
+    def _mended(self, injector: NoiseInjector, heart: MixedHeart, spec: SubjectSpec, attempt: int) -> NDArray[np.uint8]:
+        """Return the channel numbers that J makes of mixed ones, computed around what was touched.
+
+        A few slices at a time, each few in their own window, since a heart tapers.
+        """
+        touched, codes = heart.mixture.touched, heart.codes.copy()
+        weight = blurred(touched, BLUR_PIXELS)
+        stream = numpy_stream(spec.seed, spec.key, attempt, Stage.MIXTURE)
+        noise = np.stack([smooth_noise(codes.shape[1:], self.bank[heart.recipient].spacing_mm, stream)] * len(codes))
+        where = np.argwhere((weight > 0).any(axis=(2, 3)))
+        for few in np.split(where, range(SUB_BATCH, len(where), SUB_BATCH)) if len(where) else ():
+            at = tuple(few.T)
+            around = (slice(None), *window(weight[at].max(axis=0) > 0, _MARGIN))
+            slices = codes[at]
+            given = (factors_of(slices[around], injector.factors), weight[at][around], noise[at][around])
+            made = injector.refine(*(torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in given))
+            slices[around] = codes_of(made.cpu().numpy())
+            codes[at] = slices
+        return codes

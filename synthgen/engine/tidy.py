@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from synthgen.factors.codes import window
 from synthgen.labels import HEART
 
 IN_PLANE_8 = np.zeros((3, 3, 3), dtype=bool)
@@ -31,13 +32,14 @@ def tidy(stack: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
     tidied, changed
         A new stack and the number of pixels that differ.
     """
-    vacant = holes(stack > 0)
+    around = (slice(None), *window(stack.max(axis=0) > 0))  # with a rim of background, where the frame has one
+    heart, out = stack[around], stack.copy()
+    vacant = holes(heart > 0)
     for structure in HEART:
-        vacant |= _small_components(stack == structure)
-    out = stack.copy()
+        vacant |= _small_components(heart == structure)
     for z in np.flatnonzero(vacant.any(axis=(1, 2))):
         rows, columns = ndimage.distance_transform_edt(vacant[z], return_distances=False, return_indices=True)
-        out[z] = stack[z][rows, columns]
+        out[around][z] = heart[z][rows, columns]
     return out, int((out != stack).sum())
 
 

@@ -87,10 +87,22 @@ LABELS = HeartCodes(lv=(int(Tissue.LV),), myo=(int(Tissue.MYO),), rv=(int(Tissue
 
 def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the largest component of `mask (z, H, W)` with 26 neighbours; of equal ones the first, of none nothing."""
-    regions, count = ndimage.label(mask, structure=_CONNECTED)
+    around = (slice(None), *window(np.any(mask, axis=0)))
+    regions, count = ndimage.label(mask[around], structure=_CONNECTED)
     if count < 2:
         return mask.copy()
-    return regions == 1 + int(np.bincount(regions.ravel())[1:].argmax())
+    out = np.zeros_like(mask)
+    out[around] = regions == 1 + int(np.bincount(regions.ravel())[1:].argmax())
+    return out
+
+
+def window(mask: NDArray[np.bool_], margin: int = 1) -> tuple[slice, slice]:
+    """Return the rows and columns of `mask (H, W)` and `margin` more on every side; all of them if it is empty."""
+    if not mask.any():
+        return slice(None), slice(None)
+    found = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (slice(max(int(f[0]) - margin, 0), int(f[-1]) + margin + 1) for f in found)
+    return rows, columns
 
 
 def codes_of(factors: NDArray) -> Codes:

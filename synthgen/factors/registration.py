@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from synthgen.errors import InputError
-from synthgen.factors.codes import LABELS, NOBODY, Codes, HeartCodes
+from synthgen.factors.codes import LABELS, NOBODY, Codes, HeartCodes, window
 from synthgen.labels import Tissue
 
 LEFT = (Tissue.LV, Tissue.MYO)
@@ -124,15 +124,6 @@ def at_places(structures: Codes, at: NDArray[np.float64]) -> Codes:
         blend = (1 - weight) * distances[lower] + weight * distances[upper]
         out[number] = np.array(shown[lower], dtype=np.uint8)[blend.argmin(axis=0)]
     return whole
-
-
-def window(mask: NDArray[np.bool_], margin: int = 1) -> tuple[slice, slice]:
-    """Return the rows and columns of `mask (H, W)` and `margin` more on every side; all of them if it is empty."""
-    if not mask.any():
-        return slice(None), slice(None)
-    found = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    rows, columns = (slice(max(int(f[0]) - margin, 0), int(f[-1]) + margin + 1) for f in found)
-    return rows, columns
 
 
 def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthgen.errors import InputError
-from synthgen.factors.codes import LABELS, NOBODY, HeartCodes, codes_of, factors_of, largest_component
+from synthgen.factors.codes import LABELS, NOBODY, HeartCodes, codes_of, factors_of, largest_component, window
 from synthgen.factors.registration import at_places, axis_of, centre, places, shift_between, shifted, signed_distance
 from synthgen.labels import Tissue
 
@@ -96,3 +96,12 @@ def test_the_largest_component_is_found_in_space() -> None:
     mask[0, 1, 1] = mask[0, 5, 5] = True
     mask[1, 4:7, 4:7] = True
     assert largest_component(mask).sum() == 10
+
+
+def test_a_window_has_a_rim_where_the_frame_has_one() -> None:
+    """The window of a mask is its bounding box and a margin, cut off at the frame; nothing is everywhere."""
+    mask = np.zeros((8, 9), dtype=bool)
+    assert window(mask) == (slice(None), slice(None))
+    mask[0, 4] = mask[5, 7] = True
+    assert window(mask) == (slice(0, 7), slice(3, 9))
+    assert mask[window(mask, 0)].shape == (6, 4)
