@@ -1,7 +1,8 @@
 """Selection by the classifier F: a mixed heart is kept if F sees the class that it was made for.
 
 Thermos et al. 2021 (DAA-GAN), doi 10.1007/978-3-030-87199-4_15, section 3: mixtures are chosen by F's confidence. How
-much is enough is not told there; here it is what nine in ten subjects reach that F classified without having seen them.
+much is enough is not told there; here it is what nine in ten subjects reach that F classified without having seen them,
+within bounds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from synthgen.labels import HEART, Pathology, Phase, Tissue
 from synthgen.networks.classifier import CLASSES, PathologyClassifier, subject_confidence
 
 _QUANTILE = 0.1
-_LOWEST, _HIGHEST = 0.2, 0.4
+_LOWEST, _HIGHEST = 0.25, 0.4
 """A threshold stays above chance among five classes. Twice the chance is asked at most: F is sure of a whole heart of
 the class, of which a mixture has one part, and of five classes hardly any other has more than two fifths then.
 """
@@ -85,11 +86,15 @@ def calibrate_confidence(found: Sequence[tuple[Pathology, Confidence]]) -> dict[
 def verdict_of(
     confidence: Confidence, pathology: Pathology, calibration: Mapping[str, Any], *, sketch: bool = False
 ) -> Verdict:
-    """Return whether F is sure enough of `pathology`; a class without threshold asks for nothing.
+    """Return whether F is sure enough of `pathology`.
 
+    A class of too few subjects to judge F by asks for the lowest threshold; where F was judged by nobody, nothing is
+    asked.
     Of a `sketch`, SDNet's drawing of a few levels, in which F is less sure, three quarters are asked.
     """
-    limit = float(calibration.get("threshold", {}).get(pathology.value, 0.0)) * (_OF_A_SKETCH if sketch else 1.0)
+    thresholds = calibration.get("threshold")
+    own = float(thresholds.get(pathology.value, _LOWEST)) if thresholds else 0.0
+    limit = own * (_OF_A_SKETCH if sketch else 1.0)
     value = confidence.get(pathology, math.nan)
     name = f"classifier: confidence in {pathology}{' of a sketch' if sketch else ''}"
     return Verdict(name, value >= limit, value, f"at least {limit:g}")

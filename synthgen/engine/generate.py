@@ -149,7 +149,7 @@ class Generator:
 
     def _attempt(self, spec: SubjectSpec, attempt: int) -> tuple[_Made | None, list[Verdict]]:
         """Return what one attempt made, nothing if it failed, and the verdicts: the cheap ones come first."""
-        donor = self.donors[self._recipient(spec, attempt)]
+        donor = self.donors[self._turn(spec, attempt)[0]]
         heart = self.draw(spec, attempt, donor)
         verdicts = self._sketched(spec, attempt, heart)
         if not _all(verdicts):
@@ -167,7 +167,7 @@ class Generator:
     def draw(self, spec: SubjectSpec, attempt: int, donor: Donor) -> Heart:
         """Draw the heart of one attempt, ungated; of a mixture the arithmetic alone, before J and repair."""
         if spec.method == "mix":
-            return self._factors.mixer.draw(spec, attempt, donor.subject_id)
+            return self._factors.mixer.draw(spec, self._turn(spec, attempt)[1], donor.subject_id)
         key = (spec.pathology, spec.correlation)
         sampler = self._samplers.get(key)
         if sampler is None:
@@ -177,20 +177,22 @@ class Generator:
         ratio = mass_ratio_of(self.description.gates)
         return draw_heart(spec, attempt, source, donor.spacing_mm[0], self._decode, mass_ratio=ratio)
 
-    def _recipient(self, spec: SubjectSpec, attempt: int) -> str:
-        """Return whose body an attempt uses: the planned one, and if a few mixtures failed in it, another.
+    def _turn(self, spec: SubjectSpec, attempt: int) -> tuple[str, int]:
+        """Return whose body an attempt uses, and how many attempts have used it before.
 
-        In some hearts no donor's structures find room, or none stands out; a latent draw is interpolated from the
-        recipient and has none of that.
+        The planned one, and if a few mixtures failed in it, another: in some hearts no donor's structures find room, or
+        none stands out. A latent draw is interpolated from the recipient and has none of that.
         """
         if spec.method == "latent":
-            return spec.recipient
+            return spec.recipient, attempt
         names = tuple(self._recipients)
         order = numpy_stream(spec.seed, spec.key, 0, Stage.RECIPIENT).permutation(len(names))
         turns = dict.fromkeys((spec.recipient, *(names[int(place)] for place in order)))
         mixer = self._factors.mixer
         able = [name for name in turns if mixer.suited(name, spec.pathology)] or list(turns)
-        return able[attempt // _MIXTURES_PER_RECIPIENT % len(able)]
+        visit, within = divmod(attempt, _MIXTURES_PER_RECIPIENT)
+        lap, place = divmod(visit, len(able))
+        return able[place], lap * _MIXTURES_PER_RECIPIENT + within
 
     @property
     def _factors(self) -> _Factors:

@@ -99,11 +99,11 @@ class Mixer:
         self._measured: dict[str, dict[Tissue, float]] = {}
         self._suited: dict[tuple[str, Pathology], frozenset[str]] = {}
 
-    def draw(self, spec: SubjectSpec, attempt: int, recipient_id: str) -> MixedHeart:
-        """Mix the heart of one attempt of one subject into that of a recipient; `refined` is the second half.
+    def draw(self, spec: SubjectSpec, turn: int, recipient_id: str) -> MixedHeart:
+        """Mix the next donor's heart into that of a recipient, for one subject; `refined` is the second half.
 
         Donors of the class come one after the other, in an order drawn for the subject, those that suit the recipient
-        first; after the last the first comes again, with other noise.
+        first; after the last the first comes again, and J with other noise. `turn` is how many came before.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class Mixer:
         order = numpy_stream(spec.seed, spec.key, 0, Stage.DONOR).permutation(len(donors))
         suited = self.suited(recipient_id, spec.pathology)
         ranked = sorted((donors[int(place)] for place in order), key=lambda name: name not in suited)
-        donor = self.bank[ranked[attempt % len(ranked)]]
+        donor = self.bank[ranked[turn % len(ranked)]]
         return self.mix(recipient, donor)
 
     def suited(self, recipient_id: str, pathology: Pathology) -> frozenset[str]:

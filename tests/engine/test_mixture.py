@@ -226,6 +226,8 @@ def test_after_two_mixtures_another_heart_receives(generator: Generator, monkeyp
     assert seen[2] == seen[3] != spec.recipient
     assert seen[4] == seen[5] not in seen[:4]
     assert subject.record["anatomy"]["recipient"] == seen[5]
+    mixer = generator._factors.mixer
+    assert subject.record["anatomy"]["donor"] == mixer.draw(spec, 1, seen[5]).donor  # its second turn, not the sixth
     assert subject.body == generator.donors[seen[5]].body
 
 
