@@ -28,6 +28,7 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.diagnosis import judge
 from synthgen.engine.generate import CLASSIFIER
 from synthgen.evaluation.consistency import measure_consistency
+from synthgen.evaluation.study_folder import claim_folder
 from synthgen.indices import measure
 from synthgen.labels import HEART, Phase
 from synthgen.networks.bundle import load_bundle
@@ -71,14 +72,18 @@ def main(datasets: tuple[Path, ...], source: str, name: str, work: Path, samples
     """Print the tables."""
     bundle = load_bundle(name)
     grid: Mapping[str, float] = {"pixels": bundle.description.image_size, "spacing_mm": bundle.description.spacing_mm}
+    cohort = open_cohort(source)
+    claim_folder(work, {"source": cohort.fingerprint(), **grid, "samples": samples})
     store = PreparedStore(work / "source", **grid)
-    store.fill(open_cohort(source))
+    store.fill(cohort)
     real = list(store)
     unseen = {p: [s for s in real if s.pathology is p][::5] for p in CLASSES}
     seen = [s for s in real if not any(s is other for other in unseen[s.pathology])]
     second = DiagnosisObjective(collect_pairs(seen), DiagnosisSettings(samples=samples, ema=0.99))
     train(second, work_dir=work / "second")
     for number, (pathology, subjects) in enumerate(unseen.items()):
+        if not subjects:
+            continue
         right = confidences(second.classifier.eval(), subjects).argmax(1) == number
         click.echo(f"residual network, {pathology} unseen: {right.sum()} of {len(right)} right")
     bands = {}
@@ -113,7 +118,8 @@ def report(
     click.echo(f"\n{folder.name}: {len(prepared)} subjects; class rule satisfied by {ruled}")
     for metric, (low, high) in bands.items():
         values = np.array([row[metric] for row in rows])
-        inside = np.mean((values >= low) & (values <= high))
+        measured = values[np.isfinite(values)]
+        inside = np.mean((measured >= low) & (measured <= high))
         click.echo(f"{metric:34s}{low:8.3f}-{high:.3f}{np.nanmedian(values):9.3f}{inside:7.2f} inside")
     own = np.array([CLASSES.index(subject.pathology) for subject in prepared])
     f, other = (confidences(network, prepared) for network in networks)

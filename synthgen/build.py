@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
 import threading
@@ -25,6 +24,8 @@ from synthgen.engine.plan import SubjectSpec, plan
 from synthgen.engine.recipe import Recipe
 from synthgen.errors import InputError, PartialError, SynthgenError
 from synthgen.networks.bundle import Bundle, load_bundle
+from synthgen.networks.device import device_of
+from synthgen.processes import usable_processors
 from synthgen.subjects import SyntheticSubject
 
 Progress = Callable[[int, int], None]
@@ -181,7 +182,7 @@ def dry_run(recipe: Recipe, *, workers: int | None = None, device: str | None = 
         torch.set_num_threads(threads)
     slices = sum(_slices(subject) for subject in trials) / len(trials)
     size = sum(_stored_bytes(subject, recipe.format) for subject in trials) / len(trials)
-    usable = min(crew, len(specs), os.cpu_count() or 1)
+    usable = min(crew, len(specs), usable_processors())
     return Estimate(
         subjects=len(specs),
         slices=round(slices * len(specs)),
@@ -278,25 +279,10 @@ def _drain(ready: queue.Queue, crew: Sequence[threading.Thread]) -> None:
             continue
 
 
-def device_of(asked: str | None) -> str:
-    """Return the device that `auto`, `cpu`, `cuda` or None means here; InputError if this machine has none of it."""
-    if asked in {None, "auto"}:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(asked)
-    except RuntimeError as error:
-        raise InputError("device", expected="auto, cpu or cuda", got=repr(asked)) from error
-    if device.type not in {"cpu", "cuda"} or (device.type == "cuda" and not torch.cuda.is_available()):
-        raise InputError(
-            "device", expected="one that this machine has", got=repr(asked), hint="auto takes what is there"
-        )
-    return str(device)
-
-
 def _workers(asked: int | None, device: str) -> int:
     if asked is not None and asked < 1:
         raise InputError("workers", expected="at least 1", got=str(asked))
-    return asked or (1 if device != "cpu" else os.cpu_count() or 1)
+    return asked or (1 if device != "cpu" else usable_processors())
 
 
 def _plan_document(recipe: Recipe, bundle: Bundle) -> dict[str, object]:

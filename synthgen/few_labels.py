@@ -8,7 +8,6 @@ finished ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,11 +22,13 @@ from synthgen.evaluation.overlap import Spread, dice_of_subject, summarise
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE, claim_folder, write_json
 from synthgen.evaluation.subject_split import SubjectSplit, split_subjects
 from synthgen.labels import Phase
+from synthgen.networks.device import device_of
 from synthgen.processes import usable_processors
 from synthgen.subjects import SourceCohort
 from synthgen.training.data import TrainingSlices, collect
 from synthgen.training.loop import Progress, train
 from synthgen.training.presets import PRESETS, SdnetSettings
+from synthgen.training.report import Report
 from synthgen.training.sdnet import SdnetObjective, Supervision
 from synthgen.training.segmentation import SegmentationObjective
 
@@ -81,6 +82,7 @@ class Study:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, before any work."""
+        device_of(self.device)
         if self.preset not in PRESETS:
             raise InputError("preset", expected=f"one of {', '.join(PRESETS)}", got=repr(self.preset))
         if not self.fractions or not all(0 < fraction <= 1 for fraction in self.fractions):
@@ -95,7 +97,7 @@ class Study:
     @property
     def grid(self) -> int:
         """Edge of what is learnt in pixels."""
-        return self.pixels or PRESETS[self.preset].image_size
+        return PRESETS[self.preset].image_size if self.pixels is None else self.pixels
 
     @property
     def spacing_mm(self) -> float:
@@ -156,22 +158,6 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listener:
-    """Where the study tells what it does.
-
-    Attributes
-    ----------
-    stage
-        Called with one line when something starts or was done before.
-    count
-        Called with what is counted, what is done and what there is to do.
-    """
-
-    stage: Callable[[str], None] = lambda _: None
-    count: Callable[[str, int, int], None] = lambda *_: None
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Data:
     """The divided cohort; training slices in the order of labelling, so that the first subjects are the labelled."""
 
@@ -181,7 +167,7 @@ class _Data:
 
 
 def compare_with_few_labels(
-    cohort: SourceCohort, out: Path | str, study: Study | None = None, *, listener: Listener | None = None
+    cohort: SourceCohort, out: Path | str, study: Study | None = None, *, report: Report | None = None
 ) -> Outcome:
     """Train SDNet and a U-Net with few labels and measure both on subjects that neither has seen.
 
@@ -203,27 +189,27 @@ def compare_with_few_labels(
         If `out` holds something else, or a study of another cohort, seed, grid or other settings; if the cohort is too
         small to be divided.
     """
-    out, study, listener = Path(out), study or Study(), listener or Listener()
-    data = _prepare(cohort, out, study, listener)
+    out, study, report = Path(out), study or Study(), report or Report()
+    data = _prepare(cohort, out, study, report)
     torch.set_num_threads(usable_processors())
     fractions = {len(data.split.labelled(fraction)): fraction for fraction in sorted(study.fractions)}
     outcome = Outcome(folder=out, train=len(data.split.train), test=len(data.test), arms=[])
     for labelled, fraction in sorted(fractions.items(), reverse=True):
         for network in (SDNET, UNET):
-            subjects = _train_and_test(network, labelled, data, out, study, listener)
+            subjects = _train_and_test(network, labelled, data, out, study, report)
             outcome.arms.append(Arm(network=network, fraction=fraction, labelled=labelled, subjects=subjects))
             write_json(out / RESULTS_FILE, _document(outcome, cohort, study))  # readable while the rest is trained
     return outcome
 
 
-def _prepare(cohort: SourceCohort, out: Path, study: Study, listener: Listener) -> _Data:
+def _prepare(cohort: SourceCohort, out: Path, study: Study, report: Report) -> _Data:
     """Divide the cohort, write down how, and bring it to the common grid."""
     if len(cohort) < _FEWEST:
         raise InputError("cohort", expected=f"at least {_FEWEST} subjects", got=f"{len(cohort)}")
     described = {"cohort": cohort.name, "fingerprint": cohort.fingerprint(), "pixels": study.grid, "seed": study.seed}
     claim_folder(out, described)
     store = PreparedStore(out / "prepared", pixels=study.grid, spacing_mm=study.spacing_mm)
-    store.fill(cohort, progress=lambda done, total: listener.count("subjects prepared", done, total))
+    store.fill(cohort, progress=lambda done, total: report.count("subjects prepared", done, total))
     subjects = list(store)
     split = split_subjects([subject.pathology for subject in subjects], seed=study.seed)
     names = {part: [subjects[i].subject_id for i in getattr(split, part)] for part in ("train", "test")}
@@ -233,18 +219,18 @@ def _prepare(cohort: SourceCohort, out: Path, study: Study, listener: Listener) 
 
 
 def _train_and_test(
-    network: str, labelled: int, data: _Data, out: Path, study: Study, listener: Listener
+    network: str, labelled: int, data: _Data, out: Path, study: Study, report: Report
 ) -> dict[str, dict[str, float]]:
     """Return the Dice coefficients of the test subjects after training with the first `labelled` subjects' labels."""
     name = f"{network}-{labelled:03d}"
     folder = out / name
     done = (folder / ARM_FILE).exists()
     who = f"{labelled} of {len(data.split.train)} subjects labelled"
-    listener.stage(f"{name}: {'done before' if done else 'training'}, {who}")
+    report.stage(f"{name}: {'done before' if done else 'training'}, {who}")
     objective = _objective(network, labelled, data, study)
 
     def count(progress: Progress) -> None:
-        listener.count(f"samples of {name}", progress.samples, progress.total)
+        report.count(f"samples of {name}", progress.samples, progress.total)
 
     train(objective, work_dir=folder, report=count)  # refuses the folder of another training; loads a finished one
     if done:
@@ -257,7 +243,7 @@ def _train_and_test(
 
 def _objective(network: str, labelled: int, data: _Data, study: Study) -> SdnetObjective | SegmentationObjective:
     """Return the training: SDNet sees all images, the U-Net those of labelled subjects."""
-    device = study.device if study.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_of(study.device)
     known = data.slices.subjects < labelled
     if network == UNET:
         settings = study.sdnet.supervised()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -21,14 +21,15 @@ from synthgen.engine.anatomies import ANATOMIES_FILE, Anatomy, AnatomyBank, hear
 from synthgen.engine.confidence import calibrate_confidence, confidence_in
 from synthgen.engine.donors import Donor, DonorBank, rotation_of
 from synthgen.engine.gate import Measurement, calibrate, examine
-from synthgen.engine.generate import CLASSIFIER, DONORS_FILE, INJECTOR, LABEL_VAE, LATENTS_FILE, SDNET, SPADE
+from synthgen.engine.generate import CLASSIFIER, DONORS_FILE, INJECTOR, LABEL_VAE, SDNET, SPADE
 from synthgen.engine.styles import fit_styles
 from synthgen.errors import InputError
 from synthgen.factors.codes import HeartCodes, codes_of, imposed
-from synthgen.factors.latents import LatentBank, SubjectLatents, encode_subject
+from synthgen.factors.latents import LATENTS_FILE, LatentBank, SubjectLatents, encode_subject
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
 from synthgen.networks.bundle import save_bundle
 from synthgen.networks.classifier import PathologyClassifier
+from synthgen.networks.device import device_of
 from synthgen.networks.label_vae import LabelCodec, LabelVAE
 from synthgen.networks.noise_injection import NoiseInjector
 from synthgen.networks.perceptual import TissueNet
@@ -45,6 +46,7 @@ from synthgen.training.mixing import MixingObjective
 from synthgen.training.objectives import PerceptualObjective, SpadeObjective, VaeObjective
 from synthgen.training.pairs import collect_pairs
 from synthgen.training.presets import PRESETS, Preset
+from synthgen.training.report import Report
 from synthgen.training.sdnet import SdnetObjective
 from synthgen.training.stage import Stages
 from synthgen.volumes import Volume
@@ -54,22 +56,6 @@ _HELD_OUT = 5
 
 STYLE_ENCODER = "style_encoder"
 """Name of the third network in a bundle: it turns a named reference image into a style."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """Where a fit tells what it does.
-
-    Attributes
-    ----------
-    stage
-        Called with one line when a stage starts, resumes or is skipped.
-    count
-        Called with the name of a stage, what is done and what there is to do.
-    """
-
-    stage: Callable[[str], None] = lambda _: None
-    count: Callable[[str, int, int], None] = lambda *_: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,20 +133,26 @@ def fit(
         raise InputError("preset", expected=f"one of {', '.join(PRESETS)}", got=repr(preset))
     if not budget > 0:
         raise InputError("budget", expected="a factor above 0", got=f"{budget}")
-    place = device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    settings = _Settings(preset=PRESETS[preset].scaled(budget), seed=seed, device=place)
+    settings = _Settings(preset=PRESETS[preset].scaled(budget), seed=seed, device=device_of(device))
+    _refuse_unlearnable(cohort)
     torch.set_num_threads(usable_processors())
     stages = Stages(out.with_name(f"{out.name}.work"), report.stage)
     subjects = _prepare(cohort, stages, settings, report)
     networks = _train(subjects, stages, settings, report)
     keep = keep_anatomy or not cohort.of_patients
-    stages.run(
-        "bundle",
-        {"scheme": cohort.label_scheme, "anatomy": keep},
-        lambda _: _write_bundle(out, cohort, subjects, networks, settings, keep_anatomy=keep),
-        after=["prepare", "label_vae", "renderer", "sdnet", "classifier", "injector"],
-    )
+    report.stage("bundle: starting")  # no stage that can be done before: a bundle that is there was refused above
+    _write_bundle(out, cohort, subjects, networks, settings, keep_anatomy=keep)
     return out
+
+
+def _refuse_unlearnable(cohort: SourceCohort) -> None:
+    """Refuse now what the last stage could not describe, hours later."""
+    if Pathology.NOR not in cohort.subject_pathologies:
+        hint = "New hearts grow out of normal ones"
+        raise InputError(cohort.name, expected="at least one NOR subject", got="none", hint=hint)
+    for vendor, count in Counter(cohort.subject_vendors).items():
+        if count < 2:
+            raise InputError(cohort.name, expected=f"at least 2 subjects of vendor {vendor}", got=f"{count}")
 
 
 def _prepare(cohort: SourceCohort, stages: Stages, settings: _Settings, report: Report) -> list[PreparedSubject]:

@@ -30,7 +30,7 @@ from synthgen.cohorts.preprocess import PreparedSubject
 from synthgen.cohorts.selection import Selection
 from synthgen.engine.anatomies import ANATOMIES_FILE
 from synthgen.engine.donors import DonorBank
-from synthgen.engine.generate import DONORS_FILE
+from synthgen.engine.generate import DONORS_FILE, UnreachableError
 from synthgen.engine.made_cohort import GeneratedCohort, RerenderedCohort
 from synthgen.engine.plan import plan, require_factors
 from synthgen.engine.recipe import Recipe
@@ -53,16 +53,19 @@ from synthgen.evaluation.observer import Observer
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE, claim_folder, write_json
 from synthgen.evaluation.subject_split import split_subjects
 from synthgen.evaluation.tiers import TIERS, Tier
-from synthgen.fit import Report, fit
+from synthgen.factors.latents import LATENTS_FILE, LatentBank
+from synthgen.fit import fit
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Pathology, Vendor
 from synthgen.networks.bundle import Bundle, load_bundle
 from synthgen.networks.classifier import CLASSES
+from synthgen.networks.device import device_of
 from synthgen.processes import usable_processors
 from synthgen.subjects import SourceCohort
 from synthgen.training.acgan import AcganObjective
 from synthgen.training.loop import train
 from synthgen.training.pairs import LevelPairs
+from synthgen.training.report import Report
 
 FIT = "fit"
 """Instead of a bundle's name: fit one here, on the training subjects."""
@@ -117,6 +120,7 @@ class Study:
         """Refuse what cannot be done, before any work."""
         if self.tier not in TIERS:
             raise InputError("tier", expected=f"one of {', '.join(TIERS)}", got=repr(self.tier))
+        device_of(self.device)
         if self.seeds < 1:
             raise InputError("seeds", expected="at least 1", got=f"{self.seeds}")
         for arm in self.arms or ():
@@ -127,9 +131,7 @@ class Study:
     @property
     def processor(self) -> str:
         """Where networks are trained: the device asked for, with `auto` decided."""
-        if self.device != "auto":
-            return self.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return device_of(self.device)
 
     @property
     def sizes(self) -> Tier:
@@ -148,7 +150,7 @@ class Outcome:
     rarity
         What was rare.
     arms
-        Scores, `original` first if it was asked for.
+        Scores, in the order in which the arms were trained.
     differences
         By control and arm: intervals of `accuracy`, `dice` and `hd95_mm`, and of these on rare test subjects.
     left_out
@@ -204,6 +206,8 @@ def rebalance(
     ------
     InputError
         If `out` holds something else or another study, an arm cannot be done, or the bundle does not fit the cohort.
+    UnreachableError
+        If an arm that was asked for by name needs a subject that the generator does not reach.
     """
     out, report = Path(out), report or Report()
     torch.set_num_threads(usable_processors())
@@ -219,12 +223,17 @@ def rebalance(
     elif makes:
         bundle = _fitted(data, out, study, report)
     if bundle is not None and study.arms is None:
-        left_out |= _beyond(bundle, thinned)
+        left_out |= _beyond(bundle, thinned, plans)
     plans = [arm for arm in plans if arm.name not in left_out]
     sets = {arm.name: _made(arm, data, bundle, study) for arm in plans}  # what cannot be made is refused here
     outcome = Outcome(folder=out, rarity=study.rarity, arms=[], differences={}, left_out=left_out)
     for arm in plans:
-        outcome.arms.append(_run_arm(arm, sets[arm.name], data, out, study, report))
+        try:
+            outcome.arms.append(_run_arm(arm, sets[arm.name], data, out, study, report))
+        except UnreachableError as error:  # every time: the other arms are worth having without it
+            if study.arms is not None:
+                raise
+            left_out[arm.name] = str(error)
         _compare(outcome, study)
         write_json(out / RESULTS_FILE, _document(outcome, data, study, bundle))  # readable while the rest is trained
     return outcome
@@ -265,11 +274,15 @@ def _prepare(thinned: SourceCohort, test: SourceCohort, out: Path, study: Study,
 def _possible(study: Study, cohort: SourceCohort) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the arms to try, and those left out since the cohort cannot do them."""
     if _hearts(cohort) is not None:
-        return study.arms or study.rarity.arms, {}
+        return _asked(study) or study.rarity.arms, {}
     reason = "there is no simulator of patients"
     if study.arms is not None and ORACLE in study.arms:
         raise InputError(f"arm {ORACLE}", expected="virtual hearts", got=f"{cohort.name}: {reason}")
-    return study.arms or tuple(a for a in study.rarity.arms if a != ORACLE), {} if study.arms else {ORACLE: reason}
+    return _asked(study) or tuple(a for a in study.rarity.arms if a != ORACLE), {} if study.arms else {ORACLE: reason}
+
+
+def _asked(study: Study) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(study.arms or ()))
 
 
 def _hearts(cohort: SourceCohort) -> VirtualHearts | None:
@@ -320,9 +333,15 @@ def _fitted(data: _Data, out: Path, study: Study, report: Report) -> Bundle:
     return load_bundle(folder)
 
 
-def _beyond(bundle: Bundle, cohort: SourceCohort) -> dict[str, str]:
+def _beyond(bundle: Bundle, cohort: SourceCohort, plans: Sequence[Arm]) -> dict[str, str]:
     """Return the arms that the bundle cannot do, with the reason."""
-    out = {}
+    known = LatentBank.from_tensors(bundle.tensors(LATENTS_FILE)).statistics
+    out = {
+        arm.name: f"bundle {bundle.name} was fitted on fewer than two {wanted.pathology} subjects"
+        for arm in plans
+        for wanted in arm.generated
+        if wanted.pathology not in known
+    }
     if ANATOMIES_FILE not in bundle.description.files:
         out[MIX] = f"bundle {bundle.name} has no anatomies to mix"
     if bundle.description.label_scheme == "tissue" and cohort.label_scheme == "heart":

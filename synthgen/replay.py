@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from synthgen.build import device_of, recipe_of
+from synthgen.build import recipe_of
 from synthgen.datasets.comparison import Difference, difference
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import SubjectRecord
@@ -17,6 +17,7 @@ from synthgen.engine.generate import Generator
 from synthgen.engine.plan import SubjectSpec
 from synthgen.errors import DamageError
 from synthgen.networks.bundle import load_bundle
+from synthgen.networks.device import device_of
 from synthgen.simulate import hearts_of, synthetic
 from synthgen.subjects import SyntheticSubject
 

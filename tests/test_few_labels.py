@@ -11,19 +11,20 @@ import torch
 
 from synthgen.errors import InputError
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE
-from synthgen.few_labels import SDNET, UNET, Listener, Outcome, Study, compare_with_few_labels
+from synthgen.few_labels import SDNET, UNET, Outcome, Study, compare_with_few_labels
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Vendor
 from synthgen.training.presets import PRESETS
+from synthgen.training.report import Report
 
 COHORT = VirtualHearts(4, vendors=[Vendor.B], pixels=64, spacing_mm=3.0)
 STUDY = Study(preset="tiny", fractions=(1.0, 0.3, 0.25), samples=8)
 
 
-def study(out: Path, what: Study = STUDY, listener: Listener | None = None) -> Outcome:
+def study(out: Path, what: Study = STUDY, report: Report | None = None) -> Outcome:
     """A study on one thread."""
     try:
-        return compare_with_few_labels(COHORT, out, what, listener=listener)
+        return compare_with_few_labels(COHORT, out, what, report=report)
     finally:
         torch.set_num_threads(1)
 
@@ -68,12 +69,12 @@ def test_what_is_done_is_skipped_and_the_rest_goes_on(done: Outcome, tmp_path: P
         (tmp_path / "s").mkdir(exist_ok=True)
         copy(done.folder / part, tmp_path / "s" / part)
     with pytest.raises(KeyboardInterrupt):
-        study(tmp_path / "s", listener=Listener(count=cut))
+        study(tmp_path / "s", report=Report(count=cut))
     said: list[str] = []
-    assert study(tmp_path / "s", listener=Listener(stage=said.append)).arms == done.arms
+    assert study(tmp_path / "s", report=Report(stage=said.append)).arms == done.arms
     assert [("done before" in line) for line in said] == [True, False, False, False]
     said.clear()
-    study(tmp_path / "s", listener=Listener(stage=said.append))
+    study(tmp_path / "s", report=Report(stage=said.append))
     assert all("done before" in line for line in said)
 
 

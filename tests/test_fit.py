@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from synthgen.engine.donors import DonorBank
-from synthgen.engine.generate import DONORS_FILE, LATENTS_FILE
+from synthgen.engine.generate import DONORS_FILE
 from synthgen.errors import InputError
-from synthgen.factors.latents import LatentBank
-from synthgen.fit import Report, fit
+from synthgen.factors.latents import LATENTS_FILE, LatentBank
+from synthgen.fit import fit
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import HEART, Pathology, Phase, Vendor
 from synthgen.networks.bundle import load_bundle
+from synthgen.training.report import Report
 
 COHORT = VirtualHearts(10, vendors=[Vendor.B])
 
@@ -74,6 +75,9 @@ def test_a_fit_that_was_cut_off_goes_on(fitted: Path, tmp_path: Path) -> None:
     assert said[:3] == ["prepare: done before", "perceptual: done before", "renderer: done before"]
     uninterrupted, resumed = (load_bundle(folder).description.files for folder in (fitted, tmp_path / "tiny"))
     assert resumed == uninterrupted
+    (tmp_path / "tiny").rename(tmp_path / "moved")
+    _fit(COHORT, tmp_path / "tiny")
+    assert load_bundle(tmp_path / "tiny").description.files == uninterrupted
 
 
 def test_nothing_of_a_patient_beyond_numbers(tmp_path: Path) -> None:
@@ -85,11 +89,20 @@ def test_nothing_of_a_patient_beyond_numbers(tmp_path: Path) -> None:
     assert max(int((layer > 0).sum()) for layer in stack) <= len(HEART)
 
 
-@pytest.mark.parametrize(("option", "value"), [("preset", "huge"), ("budget", 0.0)])
+def test_what_the_last_stage_could_not_describe_is_refused_first(tmp_path: Path) -> None:
+    """No normal subject to start from, or a vendor of one subject: said before hours of training."""
+    with pytest.raises(InputError, match="at least one NOR"):
+        fit(VirtualHearts(4, pathologies=[Pathology.HCM]), tmp_path / "out", preset="tiny")
+    with pytest.raises(InputError, match="2 subjects of vendor C"):
+        fit(VirtualHearts(6, vendors=[Vendor.B, Vendor.C]), tmp_path / "out", preset="tiny")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("option", "value"), [("preset", "huge"), ("budget", 0.0), ("device", "abacus")])
 def test_bad_options_are_named(tmp_path: Path, option: str, value: object) -> None:
-    """An unknown preset and a budget of nothing are refused before any work."""
+    """An unknown preset, a budget of nothing and an unknown device are refused before any work."""
     with pytest.raises(InputError, match=option):
-        fit(COHORT, tmp_path / "out", **{option: value})
+        fit(COHORT, tmp_path / "out", **{"preset": "tiny", option: value})
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path: Path) -> None:

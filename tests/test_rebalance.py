@@ -12,10 +12,12 @@ from tiny_bundle import shared_bundle
 
 from synthgen.cohorts import prepared
 from synthgen.cohorts.prepared import PreparedStore
+from synthgen.engine.generate import UnreachableError
 from synthgen.errors import InputError
 from synthgen.evaluation.arms import (
     ACGAN,
     LATENT,
+    MIX,
     ORACLE,
     ORIGINAL,
     OVERSAMPLING,
@@ -82,6 +84,35 @@ def test_every_arm_is_tested_on_the_same_subjects_with_every_seed(done: Outcome)
         assert arm.table("right", rare=True).shape == (2, 1)
         segmented = np.isfinite(arm.table("hd95_mm/mean")).all()
         assert segmented == (arm.name not in UNSEGMENTED)
+
+
+def test_results_are_json_whatever_was_not_measured(done: Outcome) -> None:
+    """Arms without segmentation have null, not the NaN that strict readers refuse."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    results = json.loads((done.folder / RESULTS_FILE).read_text(), parse_constant=refuse)
+    summaries = {arm["name"]: arm["summary"] for arm in results["arms"]}
+    assert summaries[ACGAN]["dice/mean"]["mean"] is None
+    assert summaries[ORIGINAL]["dice/mean"]["mean"] > 0
+
+
+def test_an_arm_out_of_reach_leaves_the_others(done: Outcome, tmp_path: Path, monkeypatch) -> None:
+    """A subject that no draw reaches is no reason to lose the other arms, unless its arm was asked for by name."""
+    known = {arm.name: arm for arm in done.arms}
+
+    def unlucky(arm, *_):
+        if arm.name not in known:
+            raise UnreachableError(f"{arm.name} was out of reach")
+        return known[arm.name]
+
+    monkeypatch.setattr("synthgen.rebalance._run_arm", unlucky)
+    outcome = run(tmp_path / "study", arms=None)
+    assert [arm.name for arm in outcome.arms] == list(ARMS)
+    assert outcome.left_out == {MIX: "mix was out of reach"}
+    with pytest.raises(UnreachableError):
+        run(tmp_path / "study", arms=(MIX,))
 
 
 def test_every_training_made_as_many_steps(done: Outcome) -> None:

@@ -69,7 +69,8 @@ def labels(
     OUT/split.json who was tested. This is section 5.1 of Chartsias et al. 2019 (doi 10.1016/j.media.2019.101535).
     """
     from synthgen.evaluation.study_folder import RESULTS_FILE
-    from synthgen.few_labels import FRACTIONS, Listener, Study, compare_with_few_labels
+    from synthgen.few_labels import FRACTIONS, Study, compare_with_few_labels
+    from synthgen.training.report import Report
 
     study = Study(
         preset=preset,
@@ -82,8 +83,8 @@ def labels(
     )
     source = open_cohort(cohort, seed=seed)
     with Reporter("samples", quiet=as_json) as reporter:
-        listener = Listener(stage=reporter.announce, count=reporter.count)
-        outcome = compare_with_few_labels(source, out, study, listener=listener)
+        report = Report(stage=reporter.announce, count=reporter.count)
+        outcome = compare_with_few_labels(source, out, study, report=report)
     document = json.loads((out / RESULTS_FILE).read_text(encoding="utf-8"))
     emit(document, _table(outcome), as_json=as_json)
 
@@ -169,10 +170,10 @@ def rebalance(
     """
     from synthgen.evaluation.study_folder import RESULTS_FILE
     from synthgen.evaluation.tiers import TIERS
-    from synthgen.fit import Report
     from synthgen.hearts.virtual_hearts import VirtualHearts
     from synthgen.rebalance import Study, pseudo_real
     from synthgen.rebalance import rebalance as run
+    from synthgen.training.report import Report
 
     rarity = _rarity(by, rare, keep)
     study = Study(rarity=rarity, arms=arms or None, seeds=seeds, tier=tier, bundle=bundle, seed=seed, device=device)

@@ -44,8 +44,8 @@ def fit(
     the same command is run again. A bundle that was fitted on patients falls under their terms; it says so itself.
     """
     source = open_cohort(cohort, seed=seed)
-    from synthgen.fit import Report
     from synthgen.fit import fit as fit_bundle
+    from synthgen.training.report import Report
 
     with Reporter("samples", quiet=as_json) as reporter:
         report = Report(stage=reporter.announce, count=reporter.count)

@@ -19,7 +19,8 @@ FOLDER = click.Path(file_okay=True, path_type=Path)
 
 def seed_option(function: F) -> F:
     """Add `--seed`."""
-    return click.option("--seed", type=int, default=0, show_default=True, help="Root of all chance.")(function)
+    kind = click.IntRange(min=0)
+    return click.option("--seed", type=kind, default=0, show_default=True, help="Root of all chance.")(function)
 
 
 def json_option(function: F) -> F:

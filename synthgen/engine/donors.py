@@ -81,10 +81,6 @@ class DonorBank:
                 body=Body(**{**body, "sex": Sex(body["sex"]) if body["sex"] else None}) if body else None,
             )
 
-    def slices(self, subject_id: str) -> int:
-        """Return the number of slices of a donor's stack, without unpacking it."""
-        return int(self._packed.header(subject_id)["shape"][0])
-
     @classmethod
     def of(cls, donors: Sequence[Donor]) -> Self:
         """Pack donors.

@@ -26,7 +26,7 @@ from synthgen.engine.styles import draw_style
 from synthgen.errors import InputError, SynthgenError
 from synthgen.factors.codes import HeartCodes, structures_of
 from synthgen.factors.copula import CopulaSampler, Correlation
-from synthgen.factors.latents import LatentBank
+from synthgen.factors.latents import LATENTS_FILE, LatentBank
 from synthgen.factors.registration import paired_levels
 from synthgen.factors.swap import TRAVELLERS
 from synthgen.labels import HEART, Pathology, Phase, Tissue
@@ -41,7 +41,7 @@ from synthgen.seeding import Stage, numpy_stream
 from synthgen.subjects import SyntheticSubject
 from synthgen.volumes import Volume, stack_affine
 
-LATENTS_FILE, DONORS_FILE = "latents.safetensors", "donors.safetensors"
+DONORS_FILE = "donors.safetensors"
 LABEL_VAE, SPADE, SDNET, CLASSIFIER, INJECTOR = "label_vae", "spade", "sdnet", "classifier", "injector"
 """Names of networks in a bundle; the last three are there if it can mix."""
 
@@ -142,9 +142,10 @@ class Generator:
             rejected.append([verdict.name for verdict in verdicts if not verdict.passed])
         counts = Counter(reason for reasons in rejected for reason in reasons)
         listed = "; ".join(f"{reason} ({count})" for reason, count in counts.most_common())
+        how = f"at severity {spec.severity:.2f} from recipient {spec.recipient}"
         raise UnreachableError(
-            f"{spec.subject_id}: class {spec.pathology} was out of reach in {spec.max_attempts} draws at severity "
-            f"{spec.severity:.2f} from recipient {spec.recipient}. Failed: {listed}."
+            f"{spec.subject_id}: class {spec.pathology} was out of reach in {spec.max_attempts} "
+            f"{'mixtures' if spec.method == 'mix' else f'draws {how}'}. Failed: {listed}."
         )
 
     def _attempt(self, spec: SubjectSpec, attempt: int) -> tuple[_Made | None, list[Verdict]]:

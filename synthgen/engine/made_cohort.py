@@ -125,6 +125,9 @@ class RerenderedCohort(_FromBundle):
         if missing:
             raise InputError(f"vendor {missing[0]}", expected=f"a style of the bundle ({', '.join(known)})", got="none")
         self.cohort, self.seed = cohort, seed
+        self.of_patients = cohort.of_patients  # their anatomy; only the grey is new
+        self.licence = " and ".join(dict.fromkeys((cohort.licence, self.licence)))
+        self.citation = "; ".join(dict.fromkeys((cohort.citation, self.citation)))
         self.numbers = [number for number, _ in wanted]
         self.subject_vendors = [vendor or known[place % len(known)] for place, (_, vendor) in enumerate(wanted)]
         self.subject_pathologies = [cohort.subject_pathologies[number] for number in self.numbers]

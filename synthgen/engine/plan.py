@@ -12,7 +12,7 @@ from synthgen.engine.recipe import LARGEST_COUNT, Condition, Method, Recipe, Ren
 from synthgen.engine.styles import vendors_of
 from synthgen.errors import InputError
 from synthgen.factors.copula import Correlation
-from synthgen.factors.latents import LatentBank
+from synthgen.factors.latents import LATENTS_FILE, LatentBank
 from synthgen.labels import Pathology, Vendor
 from synthgen.networks.bundle import Bundle
 from synthgen.seeding import Stage, numpy_stream
@@ -82,7 +82,7 @@ def plan(recipe: Recipe, bundle: Bundle) -> tuple[SubjectSpec, ...]:
     InputError
         If the bundle lacks a class, a vendor, or what a method or renderer needs.
     """
-    bank = LatentBank.from_tensors(bundle.tensors("latents.safetensors"))
+    bank = LatentBank.from_tensors(bundle.tensors(LATENTS_FILE))
     vendors = vendors_of(bundle.description.styles)
     known = ", ".join(p for p in Pathology if p in bank.statistics)
     for condition in recipe.conditions:
@@ -148,4 +148,4 @@ def _mark(conditions: Sequence[Condition], number: int) -> str:
         for c in conditions[:number]
         if c.pathology is own.pathology and (c.vendor is own.vendor or c.vendor is None or own.vendor is None)
     ]
-    return f"{len(rivals) + 1}-" if rivals else ""
+    return f"{number + 1}-" if rivals else ""

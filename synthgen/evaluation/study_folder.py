@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,7 +45,15 @@ def claim_folder(folder: Path, described: Mapping[str, object], *, file: str = S
 
 
 def write_json(file: Path, content: Mapping[str, object]) -> None:
-    """Write `content`, whole or not at all."""
+    """Write `content`, whole or not at all; a number that was not measured, NaN, becomes null, which JSON has."""
     staged = file.with_suffix(".partial")
-    staged.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    staged.write_text(json.dumps(_measured(content), indent=1, allow_nan=False), encoding="utf-8")
     staged.replace(file)
+
+
+def _measured(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _measured(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_measured(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

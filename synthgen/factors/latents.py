@@ -24,6 +24,9 @@ from synthgen.factors.kendall import kendall
 from synthgen.factors.marginals import normal_scores
 from synthgen.labels import HEART, Pathology, Phase
 
+LATENTS_FILE = "latents.safetensors"
+"""What a bundle calls the file of its `LatentBank`."""
+
 LEVELS = 32
 """Levels from a phase's most basal slice with heart (0) to its most apical (31)."""
 
@@ -204,7 +207,7 @@ class LatentBank:
             classes = [p for p in Pathology if f"{p}.mean" in tensors]
             statistics = {p: _statistics_from(tensors, p) for p in classes}
         except KeyError as missing:
-            raise InputError("latents.safetensors", expected=f"a tensor {missing}", got="none") from missing
+            raise InputError(LATENTS_FILE, expected=f"a tensor {missing}", got="none") from missing
         recipients = (Recipient(subject_id=i, levels=v, span_mm=x) for i, v, x in zip(ids, levels, spans, strict=True))
         return cls(statistics=statistics, recipients=tuple(recipients))
 

@@ -1,9 +1,9 @@
 """The marginal of a latent value: a normal distribution truncated to the range seen, there and back.
 
 Amirrajab et al. 2022 (arXiv 2209.04223) draw every value from it. `normal_scores` is the inverse: what a copula is
-estimated from, so that a subject of the class, drawn again from its own scores, is itself. Ranks would do for the
-distribution, but few subjects overtake each other in jumps from one level to the next, and stacks drawn by ranks came
-out rougher than the subjects' own.
+estimated from, so that a subject of the class, drawn again from its own scores, is itself but for its extremes. Ranks
+would do for the distribution, but few subjects overtake each other in jumps from one level to the next, and stacks
+drawn by ranks came out rougher than the subjects' own.
 """
 
 from __future__ import annotations

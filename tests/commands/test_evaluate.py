@@ -19,10 +19,10 @@ def asked(monkeypatch) -> dict:
     """Catch the study that the command asks for, and answer as it would."""
     calls: dict = {}
 
-    def compare(cohort, out, study, *, listener):
+    def compare(cohort, out, study, *, report):
         calls.update(cohort=cohort, out=out, study=study)
-        listener.stage("sdnet-001: training")
-        listener.count("samples of sdnet-001", 4, 4)
+        report.stage("sdnet-001: training")
+        report.count("samples of sdnet-001", 4, 4)
         scores = {
             "a": dict.fromkeys(("lv", "myo", "rv", "mean"), 0.7),
             "b": dict.fromkeys(("lv", "myo", "rv", "mean"), 0.8),

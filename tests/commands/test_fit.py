@@ -56,7 +56,7 @@ def test_options_reach_the_fit(monkeypatch, capsys) -> None:
 
 def test_a_broken_patient_is_one_line_and_code_2(tmp_path, capsys) -> None:
     """Half a gzip file among the patients ends a fit with one line that names it, though a worker process found it."""
-    simulate(VirtualHearts(1, pixels=64, spacing_mm=2.0), tmp_path / "d", layout="acdc", workers=1)
+    simulate(VirtualHearts(2, pixels=64, spacing_mm=2.0), tmp_path / "d", layout="acdc", workers=1)
     image = sorted((tmp_path / "d").rglob("*_frame??.nii.gz"))[0]
     image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
     assert cli.run(["fit", f"acdc:{tmp_path / 'd'}", "--out", str(tmp_path / "b"), "--preset", "tiny"]) == 2

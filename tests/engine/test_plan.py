@@ -45,9 +45,12 @@ def test_other_conditions_do_not_touch_a_subject(bundle):
 
 def test_ids_are_unique_where_conditions_overlap(bundle):
     """Two conditions that may give the same class and vendor get different ids."""
+    of_b = arv(6, vendor=Vendor.B)
     specs = planned(bundle, arv(6), arv(6, vendor=Vendor.A), arv(6, severity=(0.2, 0.4)))
     assert len({s.subject_id for s in specs}) == 18
     assert len({s.key for s in specs}) == 18
+    mixed = planned(bundle, arv(6, vendor=Vendor.A), of_b, arv(6), arv(6, vendor=Vendor.A, severity=(0.2, 0.4)))
+    assert len({s.subject_id for s in mixed}) == 24
     assert specs[6].subject_id == "ARV-A-2-0001"
 
 
