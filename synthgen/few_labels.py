@@ -7,7 +7,6 @@ finished ones.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from synthgen.cohorts.prepared import PreparedStore
 from synthgen.cohorts.preprocess import FIELD_OF_VIEW_MM, PreparedSubject
 from synthgen.errors import InputError
 from synthgen.evaluation.overlap import Spread, dice_of_subject, summarise
-from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE, claim_folder, write_json
+from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE, claim_folder, read_scores, write_json
 from synthgen.evaluation.subject_split import SubjectSplit, split_subjects
 from synthgen.labels import Phase
 from synthgen.networks.device import device_of
@@ -234,8 +233,7 @@ def _train_and_test(
 
     train(objective, work_dir=folder, report=count)  # refuses the folder of another training; loads a finished one
     if done:
-        scores: dict[str, dict[str, float]] = json.loads((folder / ARM_FILE).read_text(encoding="utf-8"))
-        return scores
+        return read_scores(folder / ARM_FILE)
     scores = {subject.subject_id: _score(objective, subject) for subject in data.test}
     write_json(folder / ARM_FILE, scores)
     return scores

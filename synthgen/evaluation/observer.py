@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from synthgen.cohorts.preprocess import PreparedSubject
 from synthgen.evaluation.arms import Rarity
 from synthgen.evaluation.overlap import dice_of_subject
-from synthgen.evaluation.study_folder import write_json
+from synthgen.evaluation.study_folder import read_scores, write_json
 from synthgen.evaluation.surface_distance import hd95_of_subject
 from synthgen.evaluation.tiers import Tier
 from synthgen.labels import Phase
@@ -107,8 +106,7 @@ class Observer:
         file = folder / SCORES_FILE
         if not file.exists():
             write_json(file, score())
-        scores: Scores = json.loads(file.read_text(encoding="utf-8"))
-        return scores
+        return read_scores(file)
 
     def _diagnose(self, objective: DiagnosisObjective) -> Scores:
         """Return what the classifier takes the test subjects for: their levels vote.

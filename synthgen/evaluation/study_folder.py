@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from synthgen.errors import InputError
 
@@ -49,6 +50,18 @@ def write_json(file: Path, content: Mapping[str, object]) -> None:
     staged = file.with_suffix(".partial")
     staged.write_text(json.dumps(_measured(content), indent=1, allow_nan=False), encoding="utf-8")
     staged.replace(file)
+
+
+def read_scores(file: Path) -> dict[str, Any]:
+    """Read scores that `write_json` wrote: null is NaN again."""
+    scores: dict[str, Any] = _unmeasured(json.loads(file.read_text(encoding="utf-8")))
+    return scores
+
+
+def _unmeasured(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        return {name: _unmeasured(part) for name, part in value.items()}
+    return math.nan if value is None else value
 
 
 def _measured(value: object) -> object:
