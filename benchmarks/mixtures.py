@@ -1,13 +1,14 @@
-"""Mixed hearts: one heart through the stack, of their class, and the same to two classifiers.
+"""Mixed hearts: one heart through the stack, of their class, and the same to two kinds of classifiers.
 
 Of every dataset (built with `--method mix`, or `latent` beside it): the share of subjects that satisfy the rule of
 their class, measured again on the written labels; coherence through the stack at end-diastole, beside the source
 cohort's 5 to 95 % band (median, the share inside the band; 0.9 for the source itself); and how F, which selected the
-mixtures, and a residual network, another family trained here on four fifths of the source cohort, judge them: the share
-that each takes for the class, how often they agree, and the rank correlation of their confidences. First, what the
-residual network is worth: the share of each class that it names rightly in the fifth that it has not seen.
+mixtures, and residual networks, another family trained on simulated hearts alone, judge them: the share that each takes
+for the class, how often they agree, and the rank correlation of their confidences. The residual networks are those of
+the arm `oracle` of a study by class at the standard tier (`synthgen evaluate rebalance hearts:150 --tier standard --out
+STUDY`); what they make of unseen hearts of the class, and how often they take others for it, is said first.
 
-    python benchmarks/mixtures.py DATASET [DATASET ...] --source hearts:200 --work DIR
+    python benchmarks/mixtures.py DATASET [DATASET ...] --study STUDY --source hearts:80 --work DIR
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
 from synthgen.cohorts.prepared import PreparedStore
@@ -28,17 +30,22 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.diagnosis import judge
 from synthgen.engine.generate import CLASSIFIER
 from synthgen.evaluation.consistency import measure_consistency
-from synthgen.evaluation.study_folder import claim_folder
+from synthgen.evaluation.observer import SCORES_FILE
+from synthgen.evaluation.study_folder import claim_folder, read_scores
+from synthgen.evaluation.tiers import TIERS
 from synthgen.indices import measure
-from synthgen.labels import HEART, Phase
+from synthgen.labels import HEART, Pathology, Phase
 from synthgen.networks.bundle import load_bundle
 from synthgen.networks.classifier import CLASSES, subject_confidence
+from synthgen.networks.residual_classifier import ResidualClassifier
 from synthgen.subjects import SourceSubject
-from synthgen.training.diagnosis import DiagnosisObjective
-from synthgen.training.loop import train
+from synthgen.training.loop import SNAPSHOT
 from synthgen.training.pairs import collect_pairs
-from synthgen.training.presets import DiagnosisSettings
 from synthgen.volumes import Volume, stack_affine
+
+SIZES = TIERS["standard"]
+_OWN = "module/diagnosis/"
+"""Before the names of a classifier's weights in a snapshot."""
 
 METRICS = (
     *("area_second_difference_lv", "area_second_difference_myo", "area_second_difference_rv"),
@@ -62,43 +69,46 @@ def confidences(network: torch.nn.Module, subjects: list[PreparedSubject]) -> ND
     return np.array(rows, np.float64)
 
 
+def judges(study: Path, pathology: Pathology) -> list[ResidualClassifier]:
+    """Return the classifiers of the arm `oracle`, after saying what they are worth for the class."""
+    out = []
+    for folder in sorted(study.glob("arms/oracle/seed-*/classifier")):
+        scores = read_scores(folder / SCORES_FILE).values()
+        guesses = {own: [s["guess"] for s in scores if (s["class"] == pathology) is own] for own in (True, False)}
+        shares = [np.mean([guess == pathology for guess in guesses[own]]) for own in (True, False)]
+        click.echo(f"{folder.parent.name}: of unseen {pathology} {shares[0]:.2f} named so, of others {shares[1]:.2f}")
+        network = ResidualClassifier(**SIZES.diagnosis.network)
+        weights = load_file(folder / SNAPSHOT)
+        network.load_state_dict({n.removeprefix(_OWN): w for n, w in weights.items() if n.startswith(_OWN)})
+        out.append(network.eval())
+    return out
+
+
 @click.command(help=__doc__)
 @click.argument("datasets", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--source", default="hearts:200", show_default=True)
+@click.option("--study", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--source", default="hearts:80", show_default=True)
 @click.option("--bundle", "name", default="default", show_default=True, help="Whose F judges.")
-@click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder for the residual network.")
-@click.option("--samples", default=40_000, show_default=True, help="Levels that it sees.")
-def main(datasets: tuple[Path, ...], source: str, name: str, work: Path, samples: int) -> None:
+@click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder for the prepared source.")
+def main(datasets: tuple[Path, ...], study: Path, source: str, name: str, work: Path) -> None:
     """Print the tables."""
     bundle = load_bundle(name)
     grid: Mapping[str, float] = {"pixels": bundle.description.image_size, "spacing_mm": bundle.description.spacing_mm}
     cohort = open_cohort(source)
-    claim_folder(work, {"source": cohort.fingerprint(), **grid, "samples": samples})
+    claim_folder(work, {"source": cohort.fingerprint(), **grid})
     store = PreparedStore(work / "source", **grid)
     store.fill(cohort)
-    real = list(store)
-    unseen = {p: [s for s in real if s.pathology is p][::5] for p in CLASSES}
-    seen = [s for s in real if not any(s is other for other in unseen[s.pathology])]
-    second = DiagnosisObjective(collect_pairs(seen), DiagnosisSettings(samples=samples, ema=0.99))
-    train(second, work_dir=work / "second")
-    for number, (pathology, subjects) in enumerate(unseen.items()):
-        if not subjects:
-            continue
-        right = confidences(second.classifier.eval(), subjects).argmax(1) == number
-        click.echo(f"residual network, {pathology} unseen: {right.sum()} of {len(right)} right")
-    bands = {}
-    stacks = [coherence(s.labels[Phase.ED], s.spacing_mm) for s in real]
-    for metric in METRICS:
-        bands[metric] = np.nanpercentile([stack[metric] for stack in stacks], [5, 95])
+    stacks = [coherence(s.labels[Phase.ED], s.spacing_mm) for s in store]
+    bands = {metric: np.nanpercentile([stack[metric] for stack in stacks], [5, 95]) for metric in METRICS}
     for folder in datasets:
-        report(folder, bands, (bundle.network(CLASSIFIER), second.classifier.eval()), grid)
+        report(folder, bands, (bundle.network(CLASSIFIER), grid), study)
 
 
 def report(
-    folder: Path, bands: Mapping[str, NDArray], networks: tuple[torch.nn.Module, torch.nn.Module], grid: Mapping
+    folder: Path, bands: Mapping[str, NDArray], selecting: tuple[torch.nn.Module, Mapping[str, float]], study: Path
 ) -> None:
     """Print what is found in one dataset."""
-    made, prepared = StoredDataset(folder), []
+    made, scans = StoredDataset(folder), []
     ruled, rows = 0, []
     for subject in map(made.read, made.ids):
         found = measure(subject.labels, subject.body)
@@ -114,20 +124,23 @@ def report(
             images=subject.images,
             labels=subject.labels,
         )
-        prepared.append(prepare(scan, **grid))
-    click.echo(f"\n{folder.name}: {len(prepared)} subjects; class rule satisfied by {ruled}")
+        scans.append(scan)
+    click.echo(f"\n{folder.name}: {len(scans)} subjects; class rule satisfied by {ruled}")
     for metric, (low, high) in bands.items():
         values = np.array([row[metric] for row in rows])
         measured = values[np.isfinite(values)]
         inside = np.mean((measured >= low) & (measured <= high))
         click.echo(f"{metric:34s}{low:8.3f}-{high:.3f}{np.nanmedian(values):9.3f}{inside:7.2f} inside")
-    own = np.array([CLASSES.index(subject.pathology) for subject in prepared])
-    f, other = (confidences(network, prepared) for network in networks)
-    right = [p.argmax(1) == own for p in (f, other)]
-    rank = spearmanr(*(p[np.arange(len(own)), own] for p in (f, other))).statistic
-    same = np.mean(f.argmax(1) == other.argmax(1))
-    click.echo(f"taken for the class by F {right[0].mean():.3f}, by the residual network {right[1].mean():.3f}")
-    click.echo(f"the same class named for {same:.3f}; rank correlation of their confidences {rank:.2f}")
+    own = np.array([CLASSES.index(scan.pathology) for scan in scans])
+    network, grid = selecting
+    f = confidences(network, [prepare(scan, **grid) for scan in scans])
+    click.echo(f"taken for the class by F: {np.mean(f.argmax(1) == own):.3f}")
+    seen = [prepare(scan, pixels=SIZES.pixels, spacing_mm=SIZES.spacing_mm) for scan in scans]
+    for judge_of_class in judges(study, scans[0].pathology):
+        other = confidences(judge_of_class, seen)
+        rank = spearmanr(*(p[np.arange(len(own)), own] for p in (f, other))).statistic
+        same, right = np.mean(f.argmax(1) == other.argmax(1)), np.mean(other.argmax(1) == own)
+        click.echo(f"  by this network {right:.3f}; as F {same:.3f}; rank correlation of confidences {rank:.2f}")
 
 
 if __name__ == "__main__":
