@@ -309,5 +309,5 @@ def _network(bundle: Bundle, name: str, kind: type[Network]) -> Network:
 
 
 def _packed(network: Network) -> Network:
-    """Return the network with its weights in the order in which small convolutions are fastest on a CPU, F twice."""
+    """Return the network with weights in channels-last order, in which F takes half the time on a CPU."""
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # not in torch's stub
