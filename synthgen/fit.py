@@ -99,7 +99,7 @@ def fit(
 ) -> Path:
     """Fit a generator on `cohort`; the same call goes on with an unfinished one.
 
-    Stages: prepare, perceptual, renderer, label_vae, sdnet, classifier, injector, bundle. Work lies in `out` + `.work`,
+    Stages: prepare, perceptual, renderer, label_vae, sdnet, classifier, injector. Work lies in `out` + `.work`,
     which can be deleted afterwards; kept, it lets a fit with one changed setting reuse the stages before it.
 
     Parameters

@@ -23,8 +23,7 @@ def truncated_normal(
     high: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return the quantile `uniform` of a normal distribution truncated to [low, high]; the mean where sd is zero."""
-    safe = np.maximum(sd, _TINY)
-    below, above = ndtr((low - mean) / safe), ndtr((high - mean) / safe)
+    safe, below, above = _within(mean, sd, low, high)
     quantile = ndtri(np.clip(below + uniform * (above - below), _TINY, 1.0 - _TINY))
     drawn = np.clip(mean + safe * quantile, low, high)
     return np.where(sd > _TINY, drawn, np.clip(mean, low, high))
@@ -41,8 +40,15 @@ def normal_scores(
 
     The extremes, infinite by themselves, become the quantiles 1 / 2n and 1 - 1 / 2n; where sd is zero all are 0.
     """
-    safe = np.maximum(sd, _TINY)
-    below, above = ndtr((low - mean) / safe), ndtr((high - mean) / safe)
+    safe, below, above = _within(mean, sd, low, high)
     share = (ndtr((values - mean) / safe) - below) / np.maximum(above - below, _TINY)
     half = 0.5 / len(values)
     return np.where(sd > _TINY, ndtri(np.clip(share, half, 1.0 - half)), 0.0)
+
+
+def _within(
+    mean: NDArray[np.float64], sd: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return an sd to divide by, and the shares of the whole normal distribution below `low` and `high`."""
+    safe = np.maximum(sd, _TINY)
+    return safe, ndtr((low - mean) / safe), ndtr((high - mean) / safe)
