@@ -27,6 +27,7 @@ _COMMANDS = {
     "hearts": "Simulate a labelled population of virtual hearts.",
     "pack": "Write a dataset into one file.",
     "replay": "Make subjects again from their records and compare.",
+    "segment": "Label nine tissues on real images.",
     "show": "Say what is in a dataset or a bundle.",
     "unpack": "Make a dataset of one file, and verify it.",
     "verify": "Check every byte of a dataset.",

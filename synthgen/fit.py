@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import cast
 
@@ -23,17 +24,20 @@ from synthgen.engine.donors import Donor, DonorBank, rotation_of
 from synthgen.engine.gate import Measurement, calibrate, examine
 from synthgen.engine.generate import CLASSIFIER, DONORS_FILE, INJECTOR, LABEL_VAE, SDNET, SPADE
 from synthgen.engine.styles import fit_styles
+from synthgen.engine.tissue_maps import SEGMENTOR, TissueCohort, segmentor_of
 from synthgen.errors import InputError
 from synthgen.factors.codes import HeartCodes, codes_of, imposed
 from synthgen.factors.latents import LATENTS_FILE, LatentBank, SubjectLatents, encode_subject
+from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
-from synthgen.networks.bundle import save_bundle
+from synthgen.networks.bundle import load_bundle, save_bundle
 from synthgen.networks.classifier import PathologyClassifier
 from synthgen.networks.device import device_of
 from synthgen.networks.label_vae import LabelCodec, LabelVAE
 from synthgen.networks.noise_injection import NoiseInjector
 from synthgen.networks.perceptual import TissueNet
 from synthgen.networks.sdnet import SDNet
+from synthgen.networks.segmentor import Segmentor
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.networks.style_encoder import StyleEncoder
 from synthgen.processes import usable_processors
@@ -48,11 +52,15 @@ from synthgen.training.pairs import collect_pairs
 from synthgen.training.presets import PRESETS, Preset
 from synthgen.training.report import Report
 from synthgen.training.sdnet import SdnetObjective
+from synthgen.training.segmentor import SegmentorObjective
 from synthgen.training.stage import Stages
 from synthgen.volumes import Volume
 
 _HELD_OUT = 5
 """One subject in so many of each class calibrates F instead of training it."""
+
+SHIPPED_BUNDLE = "default"
+"""The bundle that comes with the package."""
 
 STYLE_ENCODER = "style_encoder"
 """Name of the third network in a bundle: it turns a named reference image into a style."""
@@ -67,6 +75,7 @@ class _Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class _Networks:
+    segmentor: Segmentor
     label_vae: LabelVAE
     spade: SpadeGenerator
     encoder: StyleEncoder
@@ -77,6 +86,7 @@ class _Networks:
     def as_dict(self) -> dict[str, nn.Module]:
         """Return the networks by their names in a bundle."""
         return {
+            SEGMENTOR: self.segmentor,
             LABEL_VAE: self.label_vae,
             SPADE: self.spade,
             STYLE_ENCODER: self.encoder,
@@ -99,8 +109,11 @@ def fit(
 ) -> Path:
     """Fit a generator on `cohort`; the same call goes on with an unfinished one.
 
-    Stages: prepare, perceptual, renderer, label_vae, sdnet, classifier, injector. Work lies in `out` + `.work`,
-    which can be deleted afterwards; kept, it lets a fit with one changed setting reuse the stages before it.
+    Stages: hearts, segmentor, prepare, perceptual, renderer, label_vae, sdnet, classifier, injector, bodies. Work lies
+    in `out` + `.work`, which can be deleted afterwards; kept, it lets a fit with one changed setting reuse the stages
+    before it. The segmentor, which learns from virtual hearts alone, labels the tissues around the experts' hearts
+    when a cohort has no labels of them; for patients it is taken from the bundle that comes with the package if that
+    was trained as the preset says.
 
     Parameters
     ----------
@@ -137,11 +150,15 @@ def fit(
     _refuse_unlearnable(cohort)
     torch.set_num_threads(usable_processors())
     stages = Stages(out.with_name(f"{out.name}.work"), report.stage)
-    subjects = _prepare(cohort, stages, settings, report)
-    networks = _train(subjects, stages, settings, report)
+    segmentor = _segmentor(cohort, stages, settings, report)
+    labelled = TissueCohort(cohort, segmentor) if cohort.label_scheme == "heart" else cohort
+    subjects = _prepare("prepare", labelled, stages, settings, report)
+    networks = _train(subjects, segmentor, stages, settings, report)
     keep = keep_anatomy or not cohort.of_patients
     report.stage("bundle: starting")  # no stage that can be done before: a bundle that is there was refused above
-    _write_bundle(out, cohort, subjects, networks, settings, keep_anatomy=keep)
+    strangers = VirtualHearts(settings.preset.bodies, seed=seed, pathologies=[Pathology.NOR])
+    bodies = subjects if keep else _prepare("bodies", strangers, stages, settings, report)
+    _write_bundle(out, labelled, subjects, bodies, networks, settings, keep_anatomy=keep)
     return out
 
 
@@ -155,22 +172,63 @@ def _refuse_unlearnable(cohort: SourceCohort) -> None:
             raise InputError(cohort.name, expected=f"at least 2 subjects of vendor {vendor}", got=f"{count}")
 
 
-def _prepare(cohort: SourceCohort, stages: Stages, settings: _Settings, report: Report) -> list[PreparedSubject]:
-    """Bring the cohort to the common grid, on all processors."""
+def _segmentor(cohort: SourceCohort, stages: Stages, settings: _Settings, report: Report) -> Segmentor:
+    """Return the segmentor of tissues in evaluation mode, trained here or before."""
+    wanted = settings.preset.segmentor
+    if cohort.of_patients:
+        shipped = load_bundle(SHIPPED_BUNDLE)
+        trained = shipped.description.provenance.get("settings")
+        if isinstance(trained, dict) and trained.get("segmentor") == json.loads(json.dumps(asdict(wanted))):
+            report.stage(f"segmentor: that of the bundle {SHIPPED_BUNDLE}, trained alike")
+            return segmentor_of(shipped)
+    pixel_mm = Segmentor(**wanted.network).pixel_mm
+    hearts = VirtualHearts(wanted.hearts, seed=settings.seed, pixels=wanted.field_pixels, spacing_mm=pixel_mm)
+    store = _fill(hearts, stages, "hearts", (wanted.field_pixels, pixel_mm), report)
+    objective = SegmentorObjective(collect(store), wanted, seed=settings.seed, device=settings.device)
+    _run("segmentor", objective, stages, settings, report, after=("hearts",))
+    return objective.segmentor.to("cpu").eval()
+
+
+def _prepare(
+    name: str, cohort: SourceCohort, stages: Stages, settings: _Settings, report: Report
+) -> list[PreparedSubject]:
+    """Bring a cohort to the common grid in the stage `name`."""
     pixels = settings.preset.image_size
-    spacing_mm = FIELD_OF_VIEW_MM / pixels
+    return list(_fill(cohort, stages, name, (pixels, FIELD_OF_VIEW_MM / pixels), report))
+
+
+def _fill(cohort: SourceCohort, stages: Stages, name: str, grid: tuple[int, float], report: Report) -> PreparedStore:
+    """Prepare a cohort on a grid (pixels, mm) in the stage `name`, on all processors."""
+    pixels, spacing_mm = grid
 
     def work(folder: Path) -> None:
         store = PreparedStore(folder, pixels=pixels, spacing_mm=spacing_mm)
-        store.fill(cohort, progress=lambda done, total: report.count("prepare", done, total))
+        store.fill(cohort, progress=lambda done, total: report.count(name, done, total))
 
-    grid = {"pixels": pixels, "spacing_mm": spacing_mm}
-    described = {"cohort": cohort.name, "subjects": len(cohort), "source": cohort.fingerprint(), **grid}
-    folder = stages.run("prepare", described, work)
-    return list(PreparedStore(folder, pixels=pixels, spacing_mm=spacing_mm))
+    described = {"cohort": cohort.name, "subjects": len(cohort), "source": cohort.fingerprint()}
+    folder = stages.run(name, {**described, "pixels": pixels, "spacing_mm": spacing_mm}, work)
+    return PreparedStore(folder, pixels=pixels, spacing_mm=spacing_mm)
 
 
-def _train(subjects: Sequence[PreparedSubject], stages: Stages, settings: _Settings, report: Report) -> _Networks:
+def _run(
+    name: str, objective: Objective, stages: Stages, settings: _Settings, report: Report, *, after: Sequence[str]
+) -> None:
+    """Train `objective` in the stage `name`, or load it when the stage was done before."""
+
+    def count(progress: Progress) -> None:
+        report.count(name, progress.samples, progress.total)
+
+    def work(folder: Path) -> None:
+        train(objective, work_dir=folder, report=count)
+
+    described = {"settings": asdict(objective.settings), "seed": settings.seed}
+    folder = stages.run(name, described, work, after=after)
+    train(objective, work_dir=folder)  # loads the finished snapshot when the stage was done before
+
+
+def _train(
+    subjects: Sequence[PreparedSubject], segmentor: Segmentor, stages: Stages, settings: _Settings, report: Report
+) -> _Networks:
     """Train the networks one after the other; finished ones load from their snapshots."""
     preset, seed, device = settings.preset, settings.seed, settings.device
     slices, pairs = collect(subjects), collect_pairs(subjects)
@@ -181,16 +239,7 @@ def _train(subjects: Sequence[PreparedSubject], stages: Stages, settings: _Setti
     label_vae = VaeObjective(with_heart, preset.vae, seed=seed, device=device)
 
     def run(name: str, objective: Objective, *after: str) -> None:
-        def count(progress: Progress) -> None:
-            report.count(name, progress.samples, progress.total)
-
-        described = {"settings": asdict(objective.settings), "seed": seed}
-
-        def work(folder: Path) -> None:
-            train(objective, work_dir=folder, report=count)
-
-        folder = stages.run(name, described, work, after=["prepare", *after])
-        train(objective, work_dir=folder)  # loads the finished snapshot when the stage was done before
+        _run(name, objective, stages, settings, report, after=["prepare", *after])
 
     run("perceptual", perceptual)
     renderer = SpadeObjective(slices, preset.spade, features=perceptual.net, seed=seed, device=device)
@@ -208,6 +257,7 @@ def _train(subjects: Sequence[PreparedSubject], stages: Stages, settings: _Setti
     mixing = MixingObjective(pairs, preset.mixing, model=model, classifier=judge, seed=seed, device=device)
     run("injector", mixing, "sdnet", "classifier")
     return _Networks(
+        segmentor=segmentor,
         label_vae=label_vae.vae.to("cpu").eval(),
         spade=cast("SpadeGenerator", generator.to("cpu").eval()),
         encoder=cast("StyleEncoder", encoder.to("cpu").eval()),
@@ -231,6 +281,7 @@ def _write_bundle(
     out: Path,
     cohort: SourceCohort,
     subjects: Sequence[PreparedSubject],
+    bodies: Sequence[PreparedSubject],
     networks: _Networks,
     settings: _Settings,
     *,
@@ -240,7 +291,8 @@ def _write_bundle(
     names = {s.subject_id: _public_id(cohort, s.subject_id) for s in subjects}
     codec = LabelCodec(networks.label_vae)
     latents = [_encode(s, names[s.subject_id], codec) for s in subjects]
-    donors = [_donor(s, names[s.subject_id], cohort) for s in subjects if s.pathology is Pathology.NOR]
+    normal = [[s for s in some if s.pathology is Pathology.NOR] for some in (subjects, bodies)]
+    donors = [_donor(s, names[s.subject_id], body) for s, body in zip(normal[0], cycle(normal[1]), strict=False)]
     held_out = [subjects[i] for i in _held_out(subjects, settings.seed)]
     judged = [(s.pathology, confidence_in(networks.classifier, s.images, s.labels)) for s in held_out]
     fields = {
@@ -301,27 +353,18 @@ def _encode(subject: PreparedSubject, name: str, codec: LabelCodec) -> SubjectLa
     return encode_subject(name, subject.pathology, subject.labels, subject.spacing_mm[0], encode)
 
 
-def _donor(subject: PreparedSubject, name: str, cohort: SourceCohort) -> Donor:
-    """Return a normal subject as a donor: its body when it is virtual; of a patient only which slices carry heart."""
-    labels = subject.labels
-    if cohort.of_patients:
-        labels = {phase: _footprint(stack) for phase, stack in labels.items()}
+def _donor(subject: PreparedSubject, name: str, body: PreparedSubject) -> Donor:
+    """Return a normal subject as a donor: its size, and the label map of `body`, itself or a virtual heart."""
+    own = body.subject_id == subject.subject_id
     return Donor(
         subject_id=name,
         vendor=subject.vendor,
-        labels=labels,
-        spacing_mm=subject.spacing_mm,
-        rotation=rotation_of(subject.affine),
+        labels=body.labels,
+        spacing_mm=body.spacing_mm,
+        rotation=rotation_of(body.affine),
         body=subject.body,
+        drawn_from=name if own else body.subject_id,
     )
-
-
-def _footprint(stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a stack that says which structures each slice shows and nothing of their shape: one pixel each."""
-    out = np.zeros_like(stack)
-    for column, structure in enumerate(HEART):
-        out[(stack == structure).any(axis=(1, 2)), 0, column] = structure
-    return out
 
 
 def _measure(subject: PreparedSubject) -> Measurement:

@@ -53,6 +53,14 @@ def worker_deaths() -> Iterator[None]:
         ) from error
 
 
+def share_processors() -> None:
+    """Let torch use one thread if this is a worker process: a pool has as many workers as there are processors."""
+    if multiprocessing.parent_process() is not None:
+        import torch  # noqa: PLC0415 - heavy; workers that simulate do without
+
+        torch.set_num_threads(1)
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let linear algebra use one thread: with more, sums are divided otherwise and end in other last bits."""

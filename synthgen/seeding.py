@@ -29,6 +29,7 @@ class Stage(IntEnum):
     MIXTURE = 14
     DONOR = 15
     RECIPIENT = 16
+    VARIATION = 17
     WEIGHTS = 20
     BATCH = 21
     TRAINING_NOISE = 22

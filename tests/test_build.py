@@ -167,6 +167,22 @@ def test_a_published_dataset_is_not_overwritten(built):
         build(recipe(), built[0])
 
 
+def test_paired_subjects_have_one_anatomy_and_several_styles(tmp_path):
+    """The same place under another vendor: labels, indices and body to the bit, and another image."""
+    vendors = (Vendor.A, Vendor.B, Vendor.D)
+    conditions = tuple(Condition(pathology=Pathology.HCM, vendor=v, count=2, paired=True) for v in vendors)
+    build(recipe(conditions=conditions), tmp_path / "paired", workers=1)
+    dataset = StoredDataset(tmp_path / "paired")
+    assert dataset.ids == tuple(f"HCM-{vendor}-{place:04d}" for vendor in vendors for place in (1, 2))
+    for place in (1, 2):
+        first, *others = (dataset.read(f"HCM-{vendor}-{place:04d}") for vendor in vendors)
+        for other in others:
+            assert (other.indices, other.body) == (first.indices, first.body)
+            for phase in Phase:
+                np.testing.assert_array_equal(other.labels[phase].voxels, first.labels[phase].voxels)
+                assert not np.array_equal(other.images[phase].voxels, first.images[phase].voxels)
+
+
 def test_bad_workers_and_devices_are_refused(tmp_path):
     """Zero workers and unknown devices are bad input."""
     with pytest.raises(InputError, match="workers"):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from synthgen.cohorts.acdc import Acdc
+from synthgen.cohorts.preprocess import prepare
 from synthgen.engine.donors import DonorBank
 from synthgen.engine.generate import DONORS_FILE
 from synthgen.errors import InputError
@@ -14,7 +17,9 @@ from synthgen.factors.latents import LATENTS_FILE, LatentBank
 from synthgen.fit import fit
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import HEART, Pathology, Phase, Vendor
-from synthgen.networks.bundle import load_bundle
+from synthgen.networks.bundle import Bundle, load_bundle
+from synthgen.simulate import simulate
+from synthgen.subjects import SourceCohort
 from synthgen.training.report import Report
 
 COHORT = VirtualHearts(10, vendors=[Vendor.B])
@@ -34,9 +39,9 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _fit(COHORT, tmp_path_factory.mktemp("fitted") / "tiny")
 
 
-def _fit(cohort: VirtualHearts, out: Path, report: Report | None = None) -> Path:
+def _fit(cohort: SourceCohort, out: Path, report: Report | None = None, *, keep_anatomy: bool = False) -> Path:
     try:
-        return fit(cohort, out, preset="tiny", report=report)
+        return fit(cohort, out, preset="tiny", report=report, keep_anatomy=keep_anatomy)
     finally:
         torch.set_num_threads(1)
 
@@ -72,7 +77,8 @@ def test_a_fit_that_was_cut_off_goes_on(fitted: Path, tmp_path: Path) -> None:
             _fit(COHORT, tmp_path / "tiny", Report(count=cut))
     said: list[str] = []
     _fit(COHORT, tmp_path / "tiny", Report(stage=said.append))
-    assert said[:3] == ["prepare: done before", "perceptual: done before", "renderer: done before"]
+    stages = ("hearts", "segmentor", "prepare", "perceptual", "renderer")
+    assert said[:5] == [f"{stage}: done before" for stage in stages]
     uninterrupted, resumed = (load_bundle(folder).description.files for folder in (fitted, tmp_path / "tiny"))
     assert resumed == uninterrupted
     (tmp_path / "tiny").rename(tmp_path / "moved")
@@ -81,12 +87,35 @@ def test_a_fit_that_was_cut_off_goes_on(fitted: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_of_a_patient_beyond_numbers(tmp_path: Path) -> None:
-    """A bundle of patients carries hashed ids and, of their bodies, only which slices show which structure."""
-    bundle = load_bundle(_fit(Patients(10, vendors=[Vendor.B]), tmp_path / "private"))
-    donors = DonorBank.from_tensors(bundle.tensors(DONORS_FILE))
-    assert not any("heart" in i for i in donors.ids)
-    stack = donors[donors.ids[0]].labels[Phase.ED]
-    assert max(int((layer > 0).sum()) for layer in stack) <= len(HEART)
+    """A bundle of patients carries hashed ids, and bodies of virtual hearts instead of theirs."""
+    patients = Patients(10, seed=5, vendors=[Vendor.B])
+    bundle = load_bundle(_fit(patients, tmp_path / "private"))
+    donors = [DonorBank.from_tensors(bundle.tensors(DONORS_FILE))[i] for i in _donor_ids(bundle)]
+    assert not any("heart" in donor.subject_id for donor in donors)
+    assert [donor.drawn_from for donor in donors] == ["heart-0-00000", "heart-0-00001"]
+    stranger = prepare(VirtualHearts(1, pathologies=[Pathology.NOR])[0], pixels=32, spacing_mm=6.0)
+    np.testing.assert_array_equal(donors[0].labels[Phase.ES], stranger.labels[Phase.ES])
+    assert donors[0].body == patients[0].body
+
+
+def test_patients_whose_hearts_alone_are_labelled_get_all_tissues(tmp_path: Path) -> None:
+    """The segmentor, trained on virtual hearts, labels what the experts did not; the experts' hearts stay."""
+    simulate(VirtualHearts(10, vendors=[Vendor.B], pixels=64, spacing_mm=3.0), tmp_path / "acdc", layout="acdc")
+    said: list[str] = []
+    acdc = Acdc(tmp_path / "acdc")
+    bundle = load_bundle(_fit(acdc, tmp_path / "tiny", Report(stage=said.append), keep_anatomy=True))
+    assert said[:3] == ["hearts: starting", "segmentor: starting", "prepare: starting"]
+    assert bundle.description.label_scheme == "tissue"
+    donor = DonorBank.from_tensors(bundle.tensors(DONORS_FILE))[_donor_ids(bundle)[0]]
+    assert donor.drawn_from == donor.subject_id
+    assert donor.labels[Phase.ED].max() > max(HEART)
+    own = prepare(acdc[0], pixels=32, spacing_mm=6.0).labels[Phase.ED]
+    hearts = [np.where(np.isin(stack, HEART), stack, 0) for stack in (donor.labels[Phase.ED], own)]
+    assert (hearts[0] == hearts[1]).mean() > 0.99  # nine tissues share a pixel of 6 mm differently than four
+
+
+def _donor_ids(bundle: Bundle) -> tuple[str, ...]:
+    return DonorBank.from_tensors(bundle.tensors(DONORS_FILE)).ids
 
 
 def test_what_the_last_stage_could_not_describe_is_refused_first(tmp_path: Path) -> None:

@@ -13,17 +13,18 @@ Labels are 1 LV cavity, 2 LV myocardium, 3 RV cavity; with `label_scheme="tissue
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from synthgen.cohorts.assembly import Loaded, Person, assemble, parse_body
 from synthgen.cohorts.conventions import MNMS_CODES
 from synthgen.cohorts.csv_table import read_table
 from synthgen.cohorts.fingerprint import fingerprint
-from synthgen.cohorts.nifti import Kind, read_volume
+from synthgen.cohorts.nifti import Kind, read_volume, write_volume
 from synthgen.errors import InputError
 from synthgen.labels import Pathology, Phase, Sex, Vendor
 from synthgen.subjects import Body, LabelScheme, SourceCohort, SourceSubject
@@ -114,6 +115,40 @@ class NiftiFolder(SourceCohort):
                 raise InputError(self._where(row), expected="a path inside the folder of the table", got=str(file))
             loaded[phase] = Loaded(read_volume(file, kind=kind), file)
         return loaded
+
+
+def write_subjects(subjects: Iterable[SourceSubject], folder: Path) -> None:
+    """Write subjects and their table into an empty folder; labels as they are, heart or tissue.
+
+    Raises
+    ------
+    InputError
+        If a subject's id cannot name a folder, or comes twice.
+    """
+    with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
+        table.writeheader()
+        for subject in subjects:
+            table.writerow(_write_subject(subject, folder))
+
+
+def _write_subject(subject: SourceSubject, folder: Path) -> dict[str, object]:
+    """Write a subject's volumes and return its row of the table."""
+    place, body = folder / subject.subject_id, subject.body
+    if not _ID.fullmatch(subject.subject_id) or place.exists():
+        expected = "an id of its own, of letters, digits, dot, dash and underscore"
+        raise InputError(f"subject {subject.subject_id!r}", expected=expected, got="another")
+    place.mkdir()
+    row: dict[str, object] = {
+        "subject_id": subject.subject_id, "pathology": subject.pathology.value, "vendor": subject.vendor.value,
+        "height_cm": f"{body.height_cm:.1f}" if body else "", "weight_kg": f"{body.weight_kg:.1f}" if body else "",
+        "sex": body.sex.value if body and body.sex else "",
+    }  # fmt: skip
+    for (phase, kind), column in _FILES.items():
+        file = place / f"{column}.nii.gz"
+        write_volume(file, (subject.images if kind == "image" else subject.labels)[phase])
+        row[column] = file.relative_to(folder).as_posix()
+    return row
 
 
 def _real(path: Path) -> Path:

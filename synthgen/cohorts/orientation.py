@@ -45,6 +45,13 @@ class Move:
                 affine[:3, column] *= -1
         return Volume(np.ascontiguousarray(voxels), spacing, affine)
 
+    def undo(self, voxels: NDArray) -> NDArray:
+        """Return voxels `(z, y, x)` of a moved volume as they lay before."""
+        for axis, flip in enumerate((self.flip_z, self.flip_y, self.flip_x)):
+            if flip:
+                voxels = np.flip(voxels, axis)
+        return np.ascontiguousarray(voxels.swapaxes(1, 2) if self.swap_xy else voxels)
+
 
 def find_move(name: str, ed: Volume, es: Volume) -> Move:
     """Decide how a subject must be turned.

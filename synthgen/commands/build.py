@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 @click.option("--target", "targets", multiple=True, help="Class: NOR, MINF, DCM, HCM, ARV or all; repeat for several.")
 @click.option("--count", type=int, default=None, help="Subjects of each class (and of each vendor, if any is named).")
 @click.option("--vendor", "styles", multiple=True, help="Vendor style: A, B, C or D.  [default: all, in turn]")
+@click.option(
+    "--paired", is_flag=True, help="Give every subject to each --vendor: the same label maps in other styles."
+)
 @click.option("--severity", "span", default=None, metavar="LO:HI", help="From 0, normal, to 1, the full class.")
 @click.option(
     "--correlation",
@@ -73,6 +76,7 @@ def build(
     targets: tuple[str, ...],
     count: int | None,
     styles: tuple[str, ...],
+    paired: bool,
     span: str | None,
     correlation: str | None,
     method: str | None,
@@ -99,6 +103,7 @@ def build(
         targets=targets,
         count=count,
         styles=styles,
+        paired=paired or None,
         span=span,
         correlation=correlation,
         method=method,
@@ -153,6 +158,7 @@ class _Request:
     targets: tuple[str, ...]
     count: int | None
     styles: tuple[str, ...]
+    paired: bool | None
     span: str | None
     correlation: str | None
     method: str | None
@@ -172,6 +178,7 @@ class _Request:
         common: dict[str, object] = {"count": self.count}
         common |= {} if self.span is None else {"severity": severity(self.span)}
         common |= {} if self.method is None else {"method": self.method}
+        common |= {} if self.paired is None else {"paired": True}
         conditions = [{"pathology": p, "vendor": v, **common} for p in classes for v in letters or (None,)]
         correlation = {} if self.correlation is None else {"correlation": self.correlation}
         from synthgen.engine.recipe import Recipe
@@ -180,7 +187,10 @@ class _Request:
 
     def _balanced(self, general: Mapping[str, object]) -> Recipe:
         """Return the recipe of what a cohort lacks."""
-        given = {"--target": self.targets, "--count": self.count, "--vendor": self.styles, "--severity": self.span}
+        given = {
+            "--target": self.targets, "--count": self.count, "--vendor": self.styles, "--severity": self.span,
+            "--paired": self.paired,
+        }  # fmt: skip
         wrong = [name for name, value in given.items() if value not in (None, ())]
         if wrong or not (self.balance_by and self.like):
             got = ", ".join(wrong) or ("--like" if self.like else "--balance") + " alone"
@@ -221,7 +231,8 @@ def _name(recipe: Recipe) -> str:
     classes = list(dict.fromkeys(str(condition.pathology) for condition in recipe.conditions))
     letters = list(dict.fromkeys(str(condition.vendor) for condition in recipe.conditions if condition.vendor))
     vendor = f"-vendor-{''.join(letters)}" if letters else ""
+    paired = "-paired" if any(condition.paired for condition in recipe.conditions) else ""
     mixed = "-mix" if any(condition.method == "mix" for condition in recipe.conditions) else ""
     spans = list(dict.fromkeys(c.severity for c in recipe.conditions if "severity" in c.model_fields_set))
     severe = "".join(f"-severity{low:g}-{high:g}" for low, high in spans)
-    return f"{'-'.join(classes)}-{recipe.count}{vendor}{severe}{mixed}-seed{recipe.seed}"
+    return f"{'-'.join(classes)}-{recipe.count}{vendor}{paired}{severe}{mixed}-seed{recipe.seed}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from synthgen.evaluation.overlap import Spread
     from synthgen.few_labels import Outcome
     from synthgen.rebalance import Outcome as Balanced
+    from synthgen.vendor_check import Recognition
 
 
 @click.group()
@@ -185,6 +186,48 @@ def rebalance(
         outcome = run(source, out, study, test=test, report=report)
     document = json.loads((out / RESULTS_FILE).read_text(encoding="utf-8"))
     emit(document, _balanced_tables(outcome), as_json=as_json)
+
+
+@evaluate.command()
+@click.argument("dataset", type=FOLDER)
+@click.argument("cohort")
+@click.option("--out", type=FOLDER, required=True, help="Folder of the study: new, or one to go on with.")
+@click.option("--samples", type=click.IntRange(min=1), default=8_000, show_default=True, help="Levels learnt from.")
+@device_option
+@seed_option
+@json_option
+def vendors(dataset: Path, cohort: str, out: Path, samples: int, device: str, seed: int, as_json: bool) -> None:
+    """Ask a classifier of vendors, trained on COHORT, what it takes the subjects of DATASET for.
+
+    COHORT is what the generator of DATASET was fitted on: hearts:320, acdc:DIR, mnms:DIR, nifti:DIR or tissues:DIR.
+    30 % of its subjects are held out; the first row of each vendor is about those, and tells what the classifier is
+    worth.
+    """
+    from synthgen.datasets.published_cohort import PublishedCohort
+    from synthgen.evaluation.study_folder import RESULTS_FILE
+    from synthgen.training.report import Report
+    from synthgen.vendor_check import recognise_vendors
+
+    made, source = PublishedCohort(dataset), open_cohort(cohort, seed=seed)
+    with Reporter("samples", quiet=as_json) as reporter:
+        report = Report(stage=reporter.announce, count=reporter.count)
+        found = recognise_vendors(made, source, out, samples=samples, seed=seed, device=device, report=report)
+    document = json.loads((out / RESULTS_FILE).read_text(encoding="utf-8"))
+    emit(document, _recognition_table(found), as_json=as_json)
+
+
+def _recognition_table(found: Recognition) -> str:
+    """Return both confusion tables in Markdown."""
+    from synthgen.vendor_check import VENDORS, recognised
+
+    lines = _head(["said to be", "subjects", *(f"taken for {v}" for v in VENDORS), "recognised"])
+    for part, confusion in (("held out", found.held_out), ("dataset", found.dataset)):
+        for vendor, row in confusion.items():
+            counts = [str(row.get(v.value, 0)) for v in VENDORS]
+            share = f"{100 * recognised(confusion, vendor):.1f} %"
+            lines.append(f"| {vendor}, {part} | {sum(row.values())} | {' | '.join(counts)} | {share} |")
+    shares = [f"{100 * recognised(c):.1f} %" for c in (found.held_out, found.dataset)]
+    return "\n".join([*lines, "", f"recognised: {shares[0]} of the held out, {shares[1]} of the dataset"])
 
 
 def _rarity(by: str, rare: str | None, keep: int | None) -> Rarity:

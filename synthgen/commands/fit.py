@@ -14,7 +14,7 @@ from synthgen.errors import InputError
 if TYPE_CHECKING:
     from synthgen.subjects import SourceCohort
 
-_KINDS = ("hearts", "acdc", "mnms", "nifti")
+_KINDS = ("hearts", "acdc", "mnms", "nifti", "tissues")
 
 
 @click.command()
@@ -40,7 +40,8 @@ def fit(
 ) -> None:
     """Fit a generator on COHORT and write it as a bundle, from which `synthgen build --bundle` makes cohorts.
 
-    COHORT is hearts:400 (that many virtual hearts), acdc:DIR, mnms:DIR or nifti:DIR. An interrupted fit goes on when
+    COHORT is hearts:400 (that many virtual hearts), acdc:DIR, mnms:DIR, nifti:DIR, or tissues:DIR, which is nifti:DIR
+    with labels of all nine tissues, such as `synthgen segment` writes. An interrupted fit goes on when
     the same command is run again. A bundle that was fitted on patients falls under their terms; it says so itself.
     """
     source = open_cohort(cohort, seed=seed)
@@ -63,7 +64,7 @@ def fit(
 
 
 def open_cohort(text: str, *, seed: int = 0) -> SourceCohort:
-    """Return the cohort written as `hearts:400`, `acdc:DIR`, `mnms:DIR` or `nifti:DIR`.
+    """Return the cohort written as `hearts:400`, `acdc:DIR`, `mnms:DIR`, `nifti:DIR` or `tissues:DIR`.
 
     Raises
     ------
@@ -72,7 +73,9 @@ def open_cohort(text: str, *, seed: int = 0) -> SourceCohort:
     """
     kind, _, place = text.partition(":")
     if kind not in _KINDS or not place:
-        raise InputError("COHORT", expected="hearts:COUNT, acdc:DIR, mnms:DIR or nifti:DIR", got=repr(text))
+        raise InputError(
+            "COHORT", expected="hearts:COUNT, acdc:DIR, mnms:DIR, nifti:DIR or tissues:DIR", got=repr(text)
+        )
     if kind == "hearts":
         from synthgen.hearts.virtual_hearts import VirtualHearts
 
@@ -93,4 +96,4 @@ def _open_files(kind: str, folder: Path) -> SourceCohort:
         return Mnms(folder)
     from synthgen.cohorts.nifti_folder import NiftiFolder
 
-    return NiftiFolder(folder)
+    return NiftiFolder(folder, label_scheme="tissue" if kind == "tissues" else "heart")

@@ -31,6 +31,8 @@ class Donor:
         3 x 3, columns are the RAS+ directions of the voxel axes `(x, y, z)`.
     body
         Body size, which the synthetic subject inherits; None when unknown.
+    drawn_from
+        Whose label map `labels` is; another's than the subject's own where that must not be kept.
     """
 
     subject_id: str
@@ -39,6 +41,7 @@ class Donor:
     spacing_mm: tuple[float, float, float]
     rotation: NDArray[np.float64]
     body: Body | None
+    drawn_from: str
 
     @property
     def heart(self) -> slice:
@@ -79,6 +82,7 @@ class DonorBank:
                 spacing_mm=spacing_of(header),
                 rotation=np.array(header["rotation"], dtype=np.float64).reshape(3, 3),
                 body=Body(**{**body, "sex": Sex(body["sex"]) if body["sex"] else None}) if body else None,
+                drawn_from=str(header.get("drawn_from", subject_id)),
             )
 
     @classmethod
@@ -115,6 +119,7 @@ def _header(donor: Donor) -> dict[str, object]:
         "spacing_mm": [float(v) for v in donor.spacing_mm],
         "rotation": np.asarray(donor.rotation, dtype=np.float64).round(9).tolist(),
         "body": {"height_cm": body.height_cm, "weight_kg": body.weight_kg, "sex": body.sex} if body else None,
+        "drawn_from": donor.drawn_from,
     }
 
 

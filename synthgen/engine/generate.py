@@ -274,7 +274,7 @@ class Generator:
             "attempt": attempt,
             "rejected": [{"attempt": number, "failed": reasons} for number, reasons in enumerate(rejected)],
             "anatomy": {"method": spec.method, **heart.as_dict()},
-            "background": f"label map of {donor.subject_id}" if labels[Phase.ED].max() > Tissue.RV else "none",
+            "background": f"label map of {donor.drawn_from}" if labels[Phase.ED].max() > Tissue.RV else "none",
             "style": [round(float(value), 7) for value in style],
             "verdicts": [verdict.as_dict() for verdict in verdicts],
             "classes_matched": [str(p) for p in matching(measurement.indices, measurement.sex)],

@@ -6,7 +6,6 @@ They are what a trainer or a fit reads, without a dataset on disk in between; ea
 from __future__ import annotations
 
 import functools
-import multiprocessing
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,10 +17,12 @@ from synthgen.engine.generate import SPADE, Generator
 from synthgen.engine.plan import SubjectSpec
 from synthgen.engine.render import StackRenderer
 from synthgen.engine.styles import draw_style, vendors_of
+from synthgen.engine.variation import draw_variation, vary
 from synthgen.errors import InputError
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
 from synthgen.networks.bundle import Bundle, load_bundle
 from synthgen.networks.spade import SpadeGenerator
+from synthgen.processes import share_processors
 from synthgen.seeding import Stage, numpy_stream
 from synthgen.subjects import LabelScheme, SourceCohort, SourceSubject
 from synthgen.volumes import Volume, stack_affine
@@ -93,7 +94,7 @@ class GeneratedCohort(_FromBundle):
 
 
 class RerenderedCohort(_FromBundle):
-    """Known subjects with new images in drawn styles, anatomy unchanged: what SPADE alone can add (a `SourceCohort`).
+    """Known subjects with new images in drawn styles: what SPADE alone can add (a `SourceCohort`).
 
     Parameters
     ----------
@@ -105,6 +106,8 @@ class RerenderedCohort(_FromBundle):
         Number of a subject and the vendor whose style it gets; None takes the bundle's vendors in turn.
     seed
         Root of chance; every entry has a style and noise of its own.
+    varied
+        Whether label maps are bent and hearts grow or shrink before they are rendered, each entry in its own way.
 
     Raises
     ------
@@ -113,7 +116,13 @@ class RerenderedCohort(_FromBundle):
     """
 
     def __init__(
-        self, bundle: Bundle, cohort: SourceCohort, wanted: Sequence[tuple[int, Vendor | None]], *, seed: int = 0
+        self,
+        bundle: Bundle,
+        cohort: SourceCohort,
+        wanted: Sequence[tuple[int, Vendor | None]],
+        *,
+        seed: int = 0,
+        varied: bool = False,
     ) -> None:
         super().__init__(bundle)
         if self.label_scheme == "tissue" and cohort.label_scheme == "heart":
@@ -124,7 +133,7 @@ class RerenderedCohort(_FromBundle):
         missing = sorted({vendor for _, vendor in wanted if vendor is not None and vendor not in known})
         if missing:
             raise InputError(f"vendor {missing[0]}", expected=f"a style of the bundle ({', '.join(known)})", got="none")
-        self.cohort, self.seed = cohort, seed
+        self.cohort, self.seed, self.varied = cohort, seed, varied
         self.of_patients = cohort.of_patients  # their anatomy; only the grey is new
         self.licence = " and ".join(dict.fromkeys((cohort.licence, self.licence)))
         self.citation = "; ".join(dict.fromkeys((cohort.citation, self.citation)))
@@ -135,7 +144,8 @@ class RerenderedCohort(_FromBundle):
     def fingerprint(self) -> str:
         """Return a text that changes when a subject would."""
         chosen = list(zip(self.numbers, map(str, self.subject_vendors), strict=True))
-        return f"{self.name}: {self.weights}, seed {self.seed}, {chosen} of {self.cohort.fingerprint()}"
+        how = f"seed {self.seed}{', varied' if self.varied else ''}"
+        return f"{self.name}: {self.weights}, {how}, {chosen} of {self.cohort.fingerprint()}"
 
     def __getitem__(self, index: int) -> SourceSubject:
         """Render entry `index`."""
@@ -145,6 +155,9 @@ class RerenderedCohort(_FromBundle):
         labels = dict(known.labels)
         if self.label_scheme == "heart":
             labels = {p: np.where(np.isin(s, HEART), s, Tissue.BACKGROUND).astype(np.uint8) for p, s in labels.items()}
+        if self.varied:
+            drawn = draw_variation(numpy_stream(self.seed, index, 0, Stage.VARIATION))
+            labels = vary(labels, known.spacing_mm, drawn)
         vendor = self.subject_vendors[index]
         spec = SubjectSpec(
             subject_id=f"{known.subject_id}-{vendor}-{index + 1:04d}", seed=self.seed, key=index,
@@ -167,21 +180,15 @@ class RerenderedCohort(_FromBundle):
 
 @functools.lru_cache(maxsize=1)
 def _generator(folder: Path, refine: bool, select: bool) -> Generator:
-    _be_one_of_many()
+    share_processors()
     return Generator(load_bundle(folder), refine=refine, select=select)
 
 
 @functools.lru_cache(maxsize=1)
 def _renderer(folder: Path) -> tuple[StackRenderer, Bundle]:
-    _be_one_of_many()
+    share_processors()
     bundle = load_bundle(folder)
     network = bundle.network(SPADE)
     if not isinstance(network, SpadeGenerator):
         raise InputError(f"bundle {bundle.name}", expected=f"a SPADE generator as {SPADE}", got=type(network).__name__)
     return StackRenderer(network, "cpu"), bundle
-
-
-def _be_one_of_many() -> None:
-    """Use one thread in a worker process; the pool has as many workers as there are processors."""
-    if multiprocessing.parent_process() is not None:
-        torch.set_num_threads(1)

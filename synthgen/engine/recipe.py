@@ -40,6 +40,9 @@ class Condition(BaseModel):
     method
         How anatomy is made: `latent` draws a heart of the class and interpolates towards it, `mix` puts the structures
         that carry the class from another subject into a normal heart.
+    paired
+        Whether the anatomy does not depend on the vendor: conditions that differ in vendor alone then have the same
+        label maps, subject by subject, and differ in style. `latent` only: mixtures are selected by how they look.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +52,7 @@ class Condition(BaseModel):
     count: int = Field(ge=1, le=LARGEST_COUNT)
     severity: tuple[_Share, _Share] = _SEVERITY
     method: Method = "latent"
+    paired: bool = False
 
     @field_validator("severity")
     @classmethod
@@ -63,11 +67,21 @@ class Condition(BaseModel):
             raise ValueError("severity belongs to the method latent; a mixture has what its donor has")
         return self
 
+    @model_validator(mode="after")
+    def _pairs_have_vendors(self) -> Self:
+        if self.paired and (self.vendor is None or self.method == "mix"):
+            raise ValueError("paired needs a vendor and the method latent")
+        return self
+
     @property
     def key(self) -> int:
-        """Number of the condition, its count left out: subject k is the same in a cohort of any size."""
+        """Number of the condition, its count left out: subject k is the same in a cohort of any size.
+
+        Paired conditions that differ in vendor alone share it.
+        """
         low, high = self.severity
-        content = f"{self.pathology}|{self.vendor or ''}|{low!r}|{high!r}|{self.method}"
+        vendor = "any" if self.paired else self.vendor or ""
+        content = f"{self.pathology}|{vendor}|{low!r}|{high!r}|{self.method}"
         return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big")
 
 
@@ -105,7 +119,7 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        keys = [condition.key for condition in self.conditions]
+        keys = [(condition.key, condition.vendor) for condition in self.conditions]
         if len(set(keys)) != len(keys):
             raise ValueError("two conditions differ in count only; merge them into one")
         return self

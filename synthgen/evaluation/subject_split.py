@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthgen.errors import InputError
-from synthgen.labels import Pathology
+from synthgen.labels import Pathology, Vendor
 from synthgen.seeding import Stage, numpy_stream
 
 _ORDER = len(Pathology)
@@ -44,13 +44,15 @@ class SubjectSplit:
         return self.train[: max(1, round(fraction * len(self.train)))]
 
 
-def split_subjects(classes: Sequence[Pathology], *, test_share: float = 0.3, seed: int = 0) -> SubjectSplit:
-    """Divide subjects, stratified by class.
+def split_subjects(
+    classes: Sequence[Pathology] | Sequence[Vendor], *, test_share: float = 0.3, seed: int = 0
+) -> SubjectSplit:
+    """Divide subjects, stratified by class, or by vendor.
 
     Parameters
     ----------
     classes
-        Class of each subject.
+        Class of each subject, or its vendor.
     test_share
         Part of the subjects to test on, exact to one subject in every class.
     seed
@@ -64,8 +66,8 @@ def split_subjects(classes: Sequence[Pathology], *, test_share: float = 0.3, see
     train: list[list[int]] = []
     test: list[int] = []
     dealt = 0
-    for key, pathology in enumerate(Pathology):
-        members = np.array([i for i, name in enumerate(classes) if name is pathology], np.int64)
+    for key, group in enumerate(Vendor if classes and isinstance(classes[0], Vendor) else Pathology):
+        members = np.array([i for i, name in enumerate(classes) if name is group], np.int64)
         numpy_stream(seed, subject=key, stage=Stage.SPLIT).shuffle(members)
         before, dealt = dealt, dealt + len(members)
         # Rounded over the classes together, so that small classes do not all lose or all win by rounding.

@@ -32,6 +32,7 @@ from synthgen.networks.label_vae import LabelVAE
 from synthgen.networks.noise_injection import NoiseInjector
 from synthgen.networks.perceptual import TissueNet
 from synthgen.networks.sdnet import SDNet
+from synthgen.networks.segmentor import Segmentor
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.networks.style_encoder import StyleEncoder
 from synthgen.subjects import LabelScheme
@@ -51,6 +52,7 @@ KINDS: dict[str, type[nn.Module]] = {
     "classifier": PathologyClassifier,
     "noise_injector": NoiseInjector,
     "heart_critic": HeartCritic,
+    "segmentor": Segmentor,
 }
 """The networks a bundle can hold; nothing else can be built from one."""
 

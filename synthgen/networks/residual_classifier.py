@@ -1,4 +1,4 @@
-"""A small residual network that names the class of a level: an observer of another family than F.
+"""A small residual network that names the class, or the vendor, of a level: an observer of another family than F.
 
 He et al. 2016 (doi 10.1109/CVPR.2016.90): basic blocks of two convolutions with batch norm and a shortcut, pooled over
 the whole level. F, which selects mixtures, is VGG-like and reads fixed places of a grid; a network of the same kind
@@ -28,19 +28,21 @@ class ResidualClassifier(nn.Module):
     ----------
     widths
         Channels of the blocks; each but the first halves the resolution, and so does the stem.
+    classes
+        Number K of names; by default there is one per `Pathology`.
     """
 
-    def __init__(self, *, widths: Sequence[int] = (16, 32, 64)) -> None:
+    def __init__(self, *, widths: Sequence[int] = (16, 32, 64), classes: int = len(CLASSES)) -> None:
         super().__init__()
-        self.arguments = {"widths": list(widths)}
+        self.arguments = {"widths": list(widths), "classes": classes}
         self.stem = nn.Conv2d(len(Phase), widths[0], 3, stride=2, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(widths[0])
         pairs = enumerate(zip((widths[0], *widths[:-1]), widths, strict=True))
         self.blocks = nn.ModuleList(_Basic(a, b, stride=2 if number else 1) for number, (a, b) in pairs)
-        self.head = nn.Linear(widths[-1], len(CLASSES))
+        self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits `(B, 5)` in the order of `Pathology` of images `(B, 2 phases, H, W)` in [-1, 1]."""
+        """Return logits `(B, K)` of images `(B, 2 phases, H, W)` in [-1, 1]; of pathologies in their order."""
         x = fn.relu(self.norm(self.stem(images)))
         for block in self.blocks:
             x = block(x)
@@ -48,7 +50,7 @@ class ResidualClassifier(nn.Module):
 
     @torch.inference_mode()
     def probabilities(self, images: Tensor) -> Tensor:
-        """Return class probabilities `(N, 5)` of levels `(N, 2 phases, H, W)`; evaluation mode, independent of N."""
+        """Return class probabilities `(N, K)` of levels `(N, 2 phases, H, W)`; evaluation mode, independent of N."""
         self.eval()
         return apply_in_parts(lambda part: self(part).softmax(1), images.to(torch.float32), SUB_BATCH)
 

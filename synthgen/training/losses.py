@@ -55,6 +55,20 @@ def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
     return 1 - ((2 * overlap + 1) / (total + 1)).mean()
 
 
+def focal_tversky(logits: Tensor, labels: Tensor, *, missed: float = 0.7, focus: float = 4 / 3) -> Tensor:
+    """Return the focal Tversky loss of softmax probabilities, the mean over classes.
+
+    Abraham & Khan 2019 (doi 10.1109/ISBI.2019.8759329, eq. 3 and 4): `(1 - TI) ** (1 / focus)`, where pixels missed
+    weigh `missed` and pixels claimed wrongly the rest. `logits (B, K, H, W)`, `labels (B, H, W)`; over the whole batch.
+    """
+    probability = logits.softmax(1)
+    truth = fn.one_hot(labels.to(torch.int64), logits.shape[1]).permute(0, 3, 1, 2)
+    found = (probability * truth).sum((0, 2, 3))
+    lost, false = truth.sum((0, 2, 3)) - found, probability.sum((0, 2, 3)) - found
+    index = (found + 1) / (found + missed * lost + (1 - missed) * false + 1)
+    return ((1 - index).clamp(min=1e-6) ** (1 / focus)).mean()  # a power below 1 has no slope at 0
+
+
 def mask_dice(probability: Tensor, masks: Tensor) -> Tensor:
     """Return one minus the mean Dice overlap of probabilities with masks, both `(B, K, H, W)`, over K.
 

@@ -38,6 +38,7 @@ _NETWORK_KEYS = {
     "sdnet": 5, "mask_discriminator": 6, "unet": 7, "area": 8,
     "classifier": 16, "injector": 17, "heart_critic": 18, "diagnosis": 19,
     "acgan_generator": 20, "acgan_discriminator": 21,
+    "segmentor": 24,
 }  # fmt: skip
 """Which stream a network's initial weights come from; append, never renumber."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from synthgen.factors.noise import BLUR_PIXELS
+from synthgen.training.randomisation import Ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +124,36 @@ class SegmentationSettings(Motion):
     rotation_degrees: float = 90.0
     shift_pixels: float = 0.0
     zoom: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentorSettings:
+    """Segmentor of nine tissues, trained on virtual hearts alone (doi 10.1016/j.compmedimag.2022.102123, section 3.1).
+
+    Attributes
+    ----------
+    network
+        Arguments of `Segmentor`.
+    hearts, field_pixels
+        Virtual hearts that it learns from, and the edge of their field of view in its own pixels.
+    views
+        How different what it sees may be from what was simulated.
+    cross_entropy
+        Weight of the cross-entropy beside the focal Tversky loss; the paper has none, a short training needs one.
+    ema
+        Decay per step of the averaged weights, the ones that are kept; 0 keeps the last.
+    """
+
+    network: dict[str, Any] = field(default_factory=dict)
+    hearts: int
+    field_pixels: int = 144
+    samples: int
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    decay: float = 1e-4
+    cross_entropy: float = 1.0
+    ema: float = 0.0
+    views: Ranges = field(default_factory=Ranges)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,10 +344,20 @@ class MixingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """One row of the table."""
+    """One row of the table.
+
+    Attributes
+    ----------
+    image_size
+        Edge of the square of `FIELD_OF_VIEW_MM` that is learnt, in pixels.
+    bodies
+        Virtual hearts whose bodies stand in for those of patients.
+    """
 
     name: str
     image_size: int
+    bodies: int
+    segmentor: SegmentorSettings
     vae: VaeSettings
     perceptual: PerceptualSettings
     spade: SpadeSettings
@@ -330,7 +371,7 @@ class Preset:
         def scale(settings: Any) -> Any:  # noqa: ANN401 - one of the settings, returned as the same type
             return replace(settings, samples=max(settings.batch_size, round(settings.samples * factor)))
 
-        names = ("vae", "perceptual", "spade", "sdnet", "classifier", "mixing")
+        names = ("segmentor", "vae", "perceptual", "spade", "sdnet", "classifier", "mixing")
         parts = {name: scale(getattr(self, name)) for name in names}
         return replace(self, **parts)
 
@@ -338,6 +379,10 @@ class Preset:
 TINY = Preset(
     name="tiny",
     image_size=32,
+    bodies=2,
+    segmentor=SegmentorSettings(
+        network={"widths": [8, 16, 16]}, hearts=5, field_pixels=64, samples=40, batch_size=4, views=Ranges(pixels=32),
+    ),
     vae=VaeSettings(
         network={"encoder_widths": [8, 16], "decoder_widths": [16, 16, 8], "hidden": 32, "depth": 1},
         samples=160, batch_size=8, learning_rate=3e-3, shift_pixels=1.0,
@@ -367,6 +412,8 @@ TINY = Preset(
 SMALL = Preset(
     name="small",
     image_size=128,
+    bodies=32,
+    segmentor=SegmentorSettings(hearts=300, samples=64_000, ema=0.995),
     # The papers' beta of 15 lets 12 nats through, which blurs thin walls; latents are drawn from the cohort's own
     # distribution, not from the prior, so that a looser prior costs nothing.
     vae=VaeSettings(network={"decoder_widths": [128, 64, 32, 16]}, samples=100_000, batch_size=16, beta=4.0),
@@ -397,6 +444,11 @@ SMALL = Preset(
 PAPER = Preset(
     name="paper",
     image_size=256,
+    bodies=32,
+    segmentor=SegmentorSettings(
+        network={"widths": [64, 128, 256, 512, 1024], "pixel_um": 1250}, hearts=1000, field_pixels=256,
+        samples=2_000_000, batch_size=32, learning_rate=1e-4, cross_entropy=0.0, views=Ranges(pixels=192),
+    ),
     vae=VaeSettings(
         network={"encoder_widths": [64, 128, 256, 512], "decoder_widths": [512, 256, 128, 64, 64], "depth": 3},
         samples=2_000_000, batch_size=20, learning_rate=2e-5, warm_up=0.0,

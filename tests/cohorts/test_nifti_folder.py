@@ -1,12 +1,13 @@
 """A folder of NIfTI files with a table."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from synthgen.cohorts.nifti import write_volume
-from synthgen.cohorts.nifti_folder import TABLE, NiftiFolder
+from synthgen.cohorts.nifti_folder import TABLE, NiftiFolder, write_subjects
 from synthgen.errors import InputError
 from synthgen.labels import Pathology, Phase, Sex, Vendor
 from synthgen.subjects import SourceCohort
@@ -56,6 +57,31 @@ def test_a_folder_reads_back(tmp_path, rows, subject):
     got = read[0]
     assert (got.subject_id, got.pathology, got.vendor, got.body.sex) == ("one", Pathology.DCM, Vendor.D, Sex.F)
     np.testing.assert_array_equal(got.labels[Phase.ES].voxels, subject(size=64).labels[Phase.ES].voxels)
+
+
+@pytest.mark.parametrize("scheme", ["heart", "tissue"])
+def test_what_is_written_reads_back(tmp_path, subject, scheme):
+    """Ids, class, vendor, body and voxels of written subjects are those that are read, under either scheme."""
+    made = [subject("one", Pathology.DCM, vendor=Vendor.D, size=64), subject("two.b", Pathology.HCM, size=64)]
+    if scheme == "tissue":
+        labels = {p: v.with_voxels(np.where(v.voxels == 0, 6, v.voxels)) for p, v in made[0].labels.items()}
+        made[0] = replace(made[0], labels=labels)
+    write_subjects(iter(made), tmp_path)
+    read = NiftiFolder(tmp_path, label_scheme=scheme)
+    for number, known in enumerate(made):
+        got = read[number]
+        assert (got.subject_id, got.pathology, got.vendor) == (known.subject_id, known.pathology, known.vendor)
+        assert got.body == known.body
+        for phase in Phase:
+            np.testing.assert_array_equal(got.labels[phase].voxels, known.labels[phase].voxels)
+            np.testing.assert_allclose(got.images[phase].affine, known.images[phase].affine, atol=1e-4)
+
+
+@pytest.mark.parametrize("ids", [("../one",), ("one", "one")])
+def test_ids_that_cannot_name_folders_are_not_written(tmp_path, subject, ids):
+    """A path in an id and an id that comes twice are refused."""
+    with pytest.raises(InputError, match="an id of its own"):
+        write_subjects((subject(name, size=64) for name in ids), tmp_path)
 
 
 def test_tissue_labels_need_the_tissue_scheme(tmp_path, rows, subject):

@@ -8,6 +8,7 @@ import pytest
 from synthgen.cohorts.orientation import Move, find_move
 from synthgen.errors import InputError
 from synthgen.labels import Phase, Tissue
+from synthgen.volumes import Volume
 
 MOVES = [Move(*flags) for flags in product((False, True), repeat=4)]
 DEFAULT = np.diag([-1.0, -1.0, 1.0])  # what ACDC's files say, whatever the patient
@@ -26,6 +27,14 @@ def test_a_move_leaves_every_voxel_where_it_is_in_space(subject, move):
     """Flips and exchanges change the order of the voxels and not their place in the patient."""
     volume = subject(size=64, slices=5, spacing=(9.0, 1.4, 1.9)).labels[Phase.ED]
     np.testing.assert_allclose(places(move.apply(volume)), places(volume), atol=2e-3)
+
+
+@pytest.mark.parametrize("move", MOVES, ids=str)
+def test_a_move_can_be_undone(subject, move):
+    """Voxels of a moved volume come back in the order that they had, whatever the move."""
+    volume = subject(size=64, slices=5, spacing=(9.0, 1.4, 1.9)).labels[Phase.ED]
+    oblong = Volume(volume.voxels[:, :, :48], volume.spacing_mm, volume.affine)
+    np.testing.assert_array_equal(move.undo(move.apply(oblong).voxels), oblong.voxels)
 
 
 @pytest.mark.parametrize("move", MOVES, ids=str)

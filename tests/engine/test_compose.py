@@ -40,6 +40,7 @@ def donor(slices=8, margins=(1, 2)):
         spacing_mm=(10.0, 1.5, 1.5),
         rotation=np.eye(3),
         body=None,
+        drawn_from="d",
     )
 
 

@@ -19,6 +19,7 @@ def make(name, body=None):
         spacing_mm=(8.0, 1.5, 1.5),
         rotation=np.eye(3)[:, ::-1],
         body=body,
+        drawn_from=f"another than {name}",
     )
 
 
@@ -33,6 +34,7 @@ def test_donors_survive_their_tensors():
         for phase in Phase:
             np.testing.assert_array_equal(again.labels[phase], donor.labels[phase])
         assert (again.vendor, again.spacing_mm, again.body) == (donor.vendor, donor.spacing_mm, donor.body)
+        assert again.drawn_from == donor.drawn_from
         np.testing.assert_array_equal(again.rotation, donor.rotation)
 
 

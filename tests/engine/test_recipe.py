@@ -76,6 +76,21 @@ def test_the_key_of_a_condition_leaves_its_count_out():
 KEY_OF_ARV = 65063895
 
 
+def test_paired_conditions_share_their_key():
+    """Under any vendor a paired condition is the same anatomy; an unpaired one of a vendor is another."""
+    paired = [Condition(pathology=Pathology.ARV, vendor=v, count=2, paired=True) for v in (Vendor.A, Vendor.D)]
+    assert paired[0].key == paired[1].key
+    assert paired[0].key not in (KEY_OF_ARV, Condition(pathology=Pathology.ARV, vendor=Vendor.A, count=2).key)
+    assert Recipe(conditions=paired).count == 4
+
+
+@pytest.mark.parametrize("wrong", [{}, {"vendor": "A", "method": "mix"}])
+def test_pairs_without_a_vendor_or_of_mixtures_are_refused(wrong):
+    """Whose style to pair is not said; a mixture is selected by how it looks."""
+    with pytest.raises(InputError, match="paired needs a vendor"):
+        Recipe.parse({"conditions": [{"pathology": "ARV", "count": 1, "paired": True, **wrong}]})
+
+
 def test_a_recipe_cannot_be_changed():
     """A recipe is a value."""
     with pytest.raises(ValueError, match="frozen"):

@@ -18,6 +18,7 @@ from synthgen.networks.label_vae import LabelVAE, heart_one_hot
 from synthgen.networks.mask_discriminator import MaskDiscriminator
 from synthgen.networks.perceptual import VGG19_BLOCKS, TissueNet, Vgg19Features
 from synthgen.networks.sdnet import SDNet
+from synthgen.networks.segmentor import Segmentor
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.networks.style_encoder import StyleEncoder
 from synthgen.networks.unet import UNet
@@ -55,6 +56,11 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], object], o
         lambda: UNet(classes=4, widths=[4, 8, 8]),
         lambda net: net(noise(2, 1, 32, 32)),
         [(2, 4, 32, 32)],
+    ),
+    "segmentor": (
+        lambda: Segmentor(widths=[4, 8, 8]),
+        lambda net: net(noise(2, 1, 32, 32), torch.ones(2, 8)),
+        [(2, 9, 32, 32)],
     ),
     "sdnet": (
         lambda: SDNet(factors=5, n_z=3, widths=[4, 8], imaging_widths=[4, 4], segmentor_width=4, decoder_width=6),

@@ -39,4 +39,12 @@ def heart(
 def subject(name: str, stacks: NDArray[np.uint8], spacing_mm: tuple[float, float, float] = (8.0, 1.5, 1.5)) -> Donor:
     """Return label stacks as a donor without a body."""
     labels = dict(zip(Phase, stacks, strict=True))
-    return Donor(subject_id=name, vendor=Vendor.A, labels=labels, spacing_mm=spacing_mm, rotation=np.eye(3), body=None)
+    return Donor(
+        subject_id=name,
+        vendor=Vendor.A,
+        labels=labels,
+        spacing_mm=spacing_mm,
+        rotation=np.eye(3),
+        body=None,
+        drawn_from=name,
+    )

@@ -24,6 +24,7 @@ from synthgen.networks.initialise import initialise
 from synthgen.networks.label_vae import LabelVAE, heart_one_hot
 from synthgen.networks.noise_injection import NoiseInjector
 from synthgen.networks.sdnet import SDNet
+from synthgen.networks.segmentor import Segmentor
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.seeding import Stage, numpy_stream, torch_stream
 from synthgen.subjects import Body
@@ -99,6 +100,7 @@ def make_bundle(folder: Path, *, scheme: str = "tissue", **fields: object) -> Pa
             spacing_mm=SPACING,
             rotation=np.eye(3),
             body=body_of(i),
+            drawn_from=f"NOR{i}",
         )
         for i in range(SUBJECTS_PER_CLASS)
     ]
@@ -138,11 +140,12 @@ def anatomy(pathology: Pathology, number: int) -> Anatomy:
 
 
 def _factor_networks() -> dict[str, torch.nn.Module]:
-    """SDNet, J and F that have learnt nothing."""
+    """SDNet, J, F and a segmentor that have learnt nothing."""
     networks = {
         "sdnet": SDNet(factors=len(CHANNELS), n_z=4, names=CHANNELS, widths=(8, 8), imaging_widths=(8, 8)),
         "injector": NoiseInjector(factors=len(CHANNELS), widths=(8, 8, 8)),
         "classifier": PathologyClassifier(widths=[8] * 7, hidden=16),
+        "segmentor": Segmentor(widths=[8, 8, 8]),
     }
     return {
         name: initialise(net, torch_stream(3, number)).eval() for number, (name, net) in enumerate(networks.items())

@@ -17,10 +17,13 @@ from synthgen.training.objectives import PerceptualObjective, SpadeObjective, Va
 from synthgen.training.presets import TINY, AreaSettings, SegmentationSettings
 from synthgen.training.sdnet import SdnetObjective, Supervision
 from synthgen.training.segmentation import SegmentationObjective
+from synthgen.training.segmentor import SegmentorObjective
 
-Objective = VaeObjective | PerceptualObjective | SpadeObjective | SdnetObjective | SegmentationObjective
+Objective = (
+    VaeObjective | PerceptualObjective | SpadeObjective | SdnetObjective | SegmentationObjective | SegmentorObjective
+)
 
-NAMES = ("vae", "perceptual", "spade", "sdnet", "area", "segmentation")
+NAMES = ("vae", "perceptual", "spade", "sdnet", "area", "segmentation", "segmentor")
 """What `objective` makes."""
 
 SEGMENTATION = SegmentationSettings(network={"widths": [8, 8]}, samples=40)
@@ -43,7 +46,7 @@ def objective(name: str, *, samples: int | None = None, seed: int = 0) -> Object
     """A fresh tiny objective by name."""
     table = {
         "vae": TINY.vae, "perceptual": TINY.perceptual, "spade": TINY.spade,
-        "sdnet": TINY.sdnet, "area": AREA, "segmentation": SEGMENTATION,
+        "sdnet": TINY.sdnet, "area": AREA, "segmentation": SEGMENTATION, "segmentor": TINY.segmentor,
     }  # fmt: skip
     settings = table[name] if samples is None else replace(table[name], samples=samples)
     if name == "spade":
@@ -56,5 +59,8 @@ def objective(name: str, *, samples: int | None = None, seed: int = 0) -> Object
             return SdnetObjective(hearts, settings, supervision=supervision, seed=seed)
         start, known = sdnet(**settings.network), hearts.subjects < 2
         return AreaObjective(hearts, settings, start=start, supervision=supervision, known=known, seed=seed)
-    kinds = {"vae": VaeObjective, "perceptual": PerceptualObjective, "segmentation": SegmentationObjective}
+    kinds = {
+        "vae": VaeObjective, "perceptual": PerceptualObjective, "segmentation": SegmentationObjective,
+        "segmentor": SegmentorObjective,
+    }  # fmt: skip
     return kinds[name](slices(), settings, seed=seed)

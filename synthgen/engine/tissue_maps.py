@@ -1,0 +1,160 @@
+"""Nine-tissue maps of real images: the segmentor applied to a stack, and the expert's heart put in its place.
+
+Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123), section 4.3: labels of the heart are replaced by the
+expert's where there are any. The replaced heart leaves no hole: a pixel that the network took for heart and the expert
+did not gets the likeliest of the other tissues.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import torch
+import torch.nn.functional as fn
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from synthgen.cohorts.orientation import Move
+from synthgen.errors import InputError
+from synthgen.labels import HEART, Phase, Tissue
+from synthgen.networks.bundle import Bundle
+from synthgen.networks.segmentor import Segmentor
+from synthgen.processes import share_processors
+from synthgen.subjects import LabelScheme, SourceCohort, SourceSubject
+from synthgen.volumes import Volume
+
+SEGMENTOR = "segmentor"
+"""Name of the network in a bundle."""
+
+_TRIED = 3
+"""Slices from the middle of a stack that its pose is judged by."""
+
+_POSES = tuple(Move(swap_xy=s, flip_y=y, flip_x=x) for s, y, x in product((False, True), repeat=3))
+
+
+def segmentor_of(bundle: Bundle) -> Segmentor:
+    """Return the segmentor of a bundle.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
+    net = bundle.network(SEGMENTOR)
+    if not isinstance(net, Segmentor):
+        raise InputError(f"bundle {bundle.name}", expected=f"a segmentor as {SEGMENTOR}", got=type(net).__name__)
+    return net
+
+
+@dataclass(frozen=True, eq=False)
+class TissueMap:
+    """What the segmentor makes of a stack, on the stack's own grid.
+
+    Attributes
+    ----------
+    likeliest
+        `(z, y, x)` uint8, the likeliest tissue of all, in the codes of `Tissue`.
+    around
+        Likewise, the likeliest of the tissues that are not heart.
+    """
+
+    likeliest: NDArray[np.uint8]
+    around: NDArray[np.uint8]
+
+    @property
+    def heart(self) -> NDArray[np.uint8]:
+        """The heart alone, codes 0 to 3: the largest connected part of the stack that was taken for it."""
+        is_heart = np.isin(self.likeliest, HEART)
+        parts, count = ndimage.label(is_heart)
+        if count > 1:
+            is_heart = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
+        return np.where(is_heart, self.likeliest, Tissue.BACKGROUND).astype(np.uint8)
+
+    def with_heart(self, heart: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return all nine tissues, the heart being `heart (z, y, x)`, codes 0 to 3: the expert's, or the map's own."""
+        return np.where(heart > 0, heart, self.around).astype(np.uint8)
+
+
+def tissue_map(net: Segmentor, image: Volume) -> TissueMap:
+    """Return the tissues of a stack that lies as cohorts bring stacks to lie, the right ventricle to the left."""
+    likeliest, around = np.empty(image.shape, np.uint8), np.empty(image.shape, np.uint8)
+    others = np.array([code for code in range(len(Tissue)) if code not in HEART], np.uint8)
+    for z, coarse in enumerate(_likelihoods(net, image.voxels, image.spacing_mm)):
+        fine = fn.interpolate(coarse[None], image.shape[1:], mode="bilinear", align_corners=False)[0]
+        likeliest[z] = fine.argmax(0).numpy()
+        around[z] = others[fine[others.tolist()].argmax(0).numpy()]
+    return TissueMap(likeliest, around)
+
+
+def label_tissues(net: Segmentor, subject: SourceSubject) -> tuple[SourceSubject, dict[Phase, NDArray[np.uint8]]]:
+    """Return a subject with all nine tissues around the expert's heart, and the network's own heart by phase."""
+    maps = {phase: tissue_map(net, subject.images[phase]) for phase in Phase}
+    experts = {phase: np.where(label.voxels <= Tissue.RV, label.voxels, 0) for phase, label in subject.labels.items()}
+    labels = {p: subject.labels[p].with_voxels(maps[p].with_heart(experts[p].astype(np.uint8))) for p in Phase}
+    return replace(subject, labels=labels), {phase: found.heart for phase, found in maps.items()}
+
+
+class TissueCohort(SourceCohort):
+    """A cohort whose experts labelled hearts alone, with all nine tissues.
+
+    Parameters
+    ----------
+    cohort
+        Where subjects come from.
+    net
+        Labels what the experts did not.
+    """
+
+    label_scheme: LabelScheme = "tissue"
+
+    def __init__(self, cohort: SourceCohort, net: Segmentor) -> None:
+        self._cohort, self._net = cohort, net
+        self.name, self.licence, self.citation = cohort.name, cohort.licence, cohort.citation
+        self.of_patients = cohort.of_patients
+        self.subject_pathologies, self.subject_vendors = cohort.subject_pathologies, cohort.subject_vendors
+
+    def fingerprint(self) -> str:
+        """Return a text that changes when the cohort or a weight of the segmentor does."""
+        weights = hashlib.sha256()
+        for value in self._net.state_dict().values():
+            weights.update(value.cpu().numpy().tobytes())
+        return f"{self._cohort.fingerprint()}, tissues by {weights.hexdigest()[:16]}"
+
+    def __len__(self) -> int:
+        """Return the number of subjects."""
+        return len(self._cohort)
+
+    def __getitem__(self, index: int) -> SourceSubject:
+        """Read subject `index` and label its tissues."""
+        share_processors()
+        return label_tissues(self._net, self._cohort[index])[0]
+
+
+def pose_of(net: Segmentor, image: Volume) -> Move:
+    """Return the move that brings a stack to lie as the segmentor knows hearts to lie, found by trying all eight.
+
+    In the right pose the network is most certain of what it sees, averaged over the pixels that it takes for heart.
+    Which end of the stack is the base is not asked, since slices are segmented one by one.
+    """
+    middle = len(image.voxels) // 2
+    part = slice(max(0, middle - _TRIED // 2), middle - _TRIED // 2 + _TRIED)
+    likelihoods = [_likelihoods(net, *_posed(image, part, pose)) for pose in _POSES]
+    scores = [float(found[:, list(HEART)].amax(1).square().sum()) for found in likelihoods]
+    return _POSES[int(np.argmax(scores))]
+
+
+def _posed(image: Volume, part: slice, pose: Move) -> tuple[NDArray, tuple[float, float, float]]:
+    moved = pose.apply(image)
+    return moved.voxels[part], moved.spacing_mm
+
+
+def _likelihoods(net: Segmentor, voxels: NDArray, spacing_mm: tuple[float, float, float]) -> Tensor:
+    """Return tissue probabilities `(z, 9, h, w)` on the segmentor's pixels."""
+    size = [max(1, round(n * mm / net.pixel_mm)) for n, mm in zip(voxels.shape[1:], spacing_mm[1:], strict=True)]
+    images = torch.from_numpy(voxels.astype(np.float32))[:, None]
+    resized = fn.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)[:, 0]
+    return net.probabilities(resized)

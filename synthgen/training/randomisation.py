@@ -1,0 +1,141 @@
+"""Random views of labelled slices: other places, shapes, contrasts and scanners than simulated ones have.
+
+A segmentor that is to work on images of scanners that nobody simulated must not rely on any of these. Shapes are moved
+with their labels; each tissue's grey level is shifted (Billot et al. 2023, doi 10.1016/j.media.2023.102789, randomise
+it altogether); coil shading, tone, sharpness and noise are those that scanners differ in. Everything is drawn from one
+generator, so that a step sees what it would see in any other run.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as fn
+from torch import Tensor
+
+from synthgen.labels import Tissue
+from synthgen.networks.segmentor import normalised
+
+_WAVES, _SHADES = 7, 3
+"""Random values across the view that a deformation and a shading are interpolated between."""
+
+_BLOOD_IN_COMMON, _IN_HEART = 0.6, 0.6
+"""Share of the RV blood's shift that is the LV's; factor on shifts of LV and myocardium, which differ less."""
+
+_SHARPENED = 0.15
+"""Share of views that are sharpened."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranges:
+    """How far a view may be from its slice.
+
+    Attributes
+    ----------
+    pixels
+        Edge of a view.
+    rotation_degrees, zoom, aspect, shift
+        Half-widths of uniform distributions; zoom and aspect in logarithms, shift in parts of half a view.
+    wave
+        Standard deviation of the elastic displacement, in parts of half a view.
+    tissue, tissue_share
+        Standard deviation of a tissue's shift on the grey scale from -1 to 1, and the share of views with shifts.
+    shading, gamma, noise
+        Largest additive shading; standard deviation of the tone curve's logarithm; largest standard deviation of noise.
+    blurred
+        Share of views that are blurred.
+    """
+
+    pixels: int = 96
+    rotation_degrees: float = 40.0
+    zoom: float = 0.3
+    aspect: float = 0.15
+    shift: float = 0.25
+    wave: float = 0.03
+    tissue: float = 0.5
+    tissue_share: float = 0.75
+    shading: float = 0.3
+    gamma: float = 0.4
+    noise: float = 0.06
+    blurred: float = 0.4
+
+
+class Randomiser:
+    """Draws one view per slice.
+
+    Parameters
+    ----------
+    ranges
+        How different views may be.
+    generator
+        Source of all chance, on the CPU.
+    """
+
+    def __init__(self, ranges: Ranges, generator: torch.Generator) -> None:
+        self.ranges, self._generator = ranges, generator
+
+    def views(self, labels: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return labels `(B, P, P)` int64 and normalised images `(B, 1, P, P)` of slices `(B, H, W)`, `(B, 1, H, W)`.
+
+        Slices are squares; beyond their edge they go on as they end.
+        """
+        grid = self._grid(len(labels), labels.shape[-1]).to(images.device)
+        shown = fn.grid_sample(normalised(images), grid, mode="bilinear", padding_mode="border", align_corners=False)
+        codes = labels[:, None].to(torch.float32)
+        moved = fn.grid_sample(codes, grid, mode="nearest", padding_mode="border", align_corners=False)[:, 0].long()
+        return moved, normalised(self._scanned(self._recoloured(shown, moved)))
+
+    def _grid(self, count: int, size: int) -> Tensor:
+        """Return where each view's pixels lie in its slice, `(B, P, P, 2)`."""
+        ranges, part = self.ranges, self.ranges.pixels / size
+        angle = self._uniform(count) * math.radians(ranges.rotation_degrees)
+        scale = part * torch.exp(self._uniform(count) * ranges.zoom)
+        aspect = torch.exp(self._uniform(count) * ranges.aspect)
+        right, down = self._uniform(2, count) * ranges.shift
+        first = torch.stack([scale * aspect * angle.cos(), -scale * angle.sin(), right], dim=1)
+        second = torch.stack([scale * angle.sin(), scale / aspect * angle.cos(), down], dim=1)
+        shape = [count, 1, ranges.pixels, ranges.pixels]
+        grid = fn.affine_grid(torch.stack([first, second], dim=1), shape, align_corners=False)
+        return grid + ranges.wave * part * self._field(count, 2, _WAVES).permute(0, 2, 3, 1)
+
+    def _recoloured(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Return images whose tissues are lighter or darker than they were, edges as soft as before."""
+        count, ranges = len(images), self.ranges
+        shifts = self._normal(count, len(Tissue)) * ranges.tissue
+        shifts[:, Tissue.RV] += _BLOOD_IN_COMMON * (shifts[:, Tissue.LV] - shifts[:, Tissue.RV])
+        shifts[:, [Tissue.LV, Tissue.MYO]] *= _IN_HEART
+        shifts = shifts * (self._chance(count, 1) < ranges.tissue_share)
+        change = torch.gather(shifts.to(images.device), 1, labels.flatten(1)).view_as(images)
+        return images + _softened(change)
+
+    def _scanned(self, images: Tensor) -> Tensor:
+        """Return images with other shading, tone, sharpness and noise."""
+        ranges, count = self.ranges, len(images)
+        shading = self._field(count, 1, _SHADES) * ranges.shading * self._chance(count, 1, 1, 1)
+        tone = torch.exp(self._normal(count, 1, 1, 1) * ranges.gamma)
+        images = ((images + shading.to(images.device) + 1.5) / 3).clamp(1e-3, 1) ** tone.to(images.device)
+        which, soft = self._chance(count, 1, 1, 1).to(images.device), _softened(images)
+        images = torch.where(which < ranges.blurred, soft, images)
+        images = torch.where(which > 1 - _SHARPENED, 2 * images - soft, images)
+        grain = self._normal(*images.shape) * self._chance(count, 1, 1, 1) * ranges.noise
+        return images + grain.to(images.device)
+
+    def _field(self, count: int, channels: int, values: int) -> Tensor:
+        """Return smooth random fields `(count, channels, P, P)`."""
+        size = [self.ranges.pixels] * 2
+        return fn.interpolate(self._normal(count, channels, values, values), size, mode="bicubic", align_corners=False)
+
+    def _uniform(self, *shape: int) -> Tensor:
+        return self._chance(*shape) * 2 - 1
+
+    def _chance(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self._generator)
+
+    def _normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self._generator)
+
+
+def _softened(images: Tensor) -> Tensor:
+    return fn.avg_pool2d(fn.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)

@@ -1,0 +1,72 @@
+"""Tissue maps: hearts of experts stay, nothing is left empty, every pose is found."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from synthgen.cohorts.orientation import Move
+from synthgen.engine.tissue_maps import TissueMap, label_tissues, pose_of, segmentor_of, tissue_map
+from synthgen.evaluation.overlap import dice
+from synthgen.hearts.virtual_hearts import VirtualHearts
+from synthgen.labels import HEART, Phase, Tissue
+from synthgen.networks.bundle import load_bundle
+from synthgen.networks.segmentor import Segmentor
+from synthgen.subjects import SourceSubject
+
+
+@pytest.fixture(scope="module")
+def net() -> Segmentor:
+    """The segmentor that comes with the package."""
+    return segmentor_of(load_bundle("default"))
+
+
+@pytest.fixture(scope="module")
+def subject() -> SourceSubject:
+    """A virtual heart that no bundle was fitted on, on a grid that is not the segmentor's."""
+    return VirtualHearts(1, seed=77, pixels=160, spacing_mm=1.4)[0]
+
+
+def test_an_experts_heart_replaces_the_networks() -> None:
+    """The expert's heart is there to the pixel; what only the network took for heart gets another tissue."""
+    likeliest = np.array([[[1, 2, 3, 4, 5]]], np.uint8)
+    around = np.array([[[8, 5, 4, 4, 5]]], np.uint8)
+    expert = np.array([[[0, 1, 2, 3, 0]]], np.uint8)
+    assert TissueMap(likeliest, around).with_heart(expert).tolist() == [[[8, 1, 2, 3, 5]]]
+
+
+def test_only_the_largest_part_of_the_stack_is_heart() -> None:
+    """A patch that was taken for heart elsewhere is none."""
+    likeliest = np.zeros((2, 6, 8), np.uint8)
+    likeliest[:, 1:5, 1:4], likeliest[0, 2, 6] = Tissue.LV, Tissue.RV
+    heart = TissueMap(likeliest, np.zeros_like(likeliest)).heart
+    assert (heart[:, 1:5, 1:4] == Tissue.LV).all()
+    assert heart.sum() == 24
+
+
+def test_a_virtual_heart_is_found(net: Segmentor, subject: SourceSubject) -> None:
+    """On images of the kind that it learnt from, on another grid, the network finds the heart and the lung."""
+    truth = subject.labels[Phase.ED].voxels
+    found = tissue_map(net, subject.images[Phase.ED])
+    assert all(dice(found.heart, truth, structure) > 0.75 for structure in HEART)
+    assert dice(found.likeliest, truth, Tissue.LUNG) > 0.8
+
+
+def test_labelled_subjects_keep_their_hearts(net: Segmentor, subject: SourceSubject) -> None:
+    """Heart voxels are the expert's at both phases, the others are tissues that are not heart."""
+    labelled, _ = label_tissues(net, subject)
+    for phase in Phase:
+        known, made = subject.labels[phase].voxels, labelled.labels[phase].voxels
+        heart = np.isin(known, HEART)
+        np.testing.assert_array_equal(made[heart], known[heart])
+        assert not np.isin(made[~heart], HEART).any()
+
+
+@pytest.mark.parametrize("move", [Move(False, *m) for m in product((False, True), repeat=3)], ids=str)
+def test_the_pose_of_a_stack_is_found(net: Segmentor, subject: SourceSubject, move: Move) -> None:
+    """However a stack was turned in plane, it is turned back."""
+    image = subject.images[Phase.ED]
+    turned = move.apply(image)
+    np.testing.assert_array_equal(pose_of(net, turned).apply(turned).voxels, image.voxels)
