@@ -126,10 +126,11 @@ class Randomiser:
         wall = (labels == Tissue.MYO)[:, None].to(images.dtype)
         level = _mean(images * wall, _WALL) / _mean(wall, _WALL).clamp(min=1e-3)
         near, far = (_dilated(wall, size) for size in (3, 5))
-        inside = (labels == Tissue.LV)[:, None] * near
-        reach = _REACH * (self._chance(count, 1, 1, 1) < 0.5).to(images.dtype)
-        outside = ~torch.isin(labels, torch.tensor(HEART, device=device))[:, None] * (
-            near + reach.to(device) * (far - near)
+        reach = _REACH * (self._chance(2, count, 1, 1, 1) < 0.5).to(device, images.dtype)
+        not_heart = ~torch.isin(labels, torch.tensor(HEART, device=device))
+        inside, outside = (
+            where[:, None] * (near + share * (far - near))
+            for where, share in zip((labels == Tissue.LV, not_heart), reach, strict=True)
         )
         inner, outer = (self._patchy(count, *patches).to(device) for patches in (_TRABECULAE, _EPICARDIUM))
         return images + self.ranges.border * (inside * inner + outside * outer) * (level - images)

@@ -45,7 +45,10 @@ class SegmentorObjective(KeyedObjective):
         labels, images = views.views(*self.batch(rows))
         self.segmentor.train()
         logits = self.segmentor(images.contiguous(memory_format=torch.channels_last), self._kept(len(rows), step))
-        overlap, entropy = losses.focal_tversky(logits, labels), fn.cross_entropy(logits, labels)
+        overlap, entropy = (
+            losses.focal_tversky(logits, labels, missed=self.settings.missed),
+            fn.cross_entropy(logits, labels),
+        )
         optimizer.zero_grad(set_to_none=True)
         (overlap + self.settings.cross_entropy * entropy).backward()
         nn.utils.clip_grad_norm_(self.segmentor.parameters(), _STEEPEST)
