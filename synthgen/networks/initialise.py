@@ -29,7 +29,7 @@ def initialise(module: Module, generator: torch.Generator) -> Module:
     word.
     """
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             parametrised = getattr(layer, "parametrizations", None)
             weight = layer.weight if parametrised is None else parametrised.weight.original
             bound = 1 / math.sqrt(math.prod(weight.shape[1:]))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from synthgen.labels import Tissue
 from synthgen.networks.discriminators import MultiScaleDiscriminator
+from synthgen.networks.image_to_image import Pix2PixGenerator, Pix2PixHdGenerator
 from synthgen.networks.initialise import Module, initialise
 from synthgen.networks.label_vae import LabelVAE, heart_one_hot
 from synthgen.networks.perceptual import TissueNet
@@ -165,13 +166,16 @@ class PerceptualObjective(KeyedObjective):
         return {"cross_entropy": entropy.item(), "dice_loss": dice.item()}
 
 
+Renderer = type[SpadeGenerator] | type[Pix2PixGenerator] | type[Pix2PixHdGenerator]
+
+
 class SpadeObjective(KeyedObjective):
     """Trains generator, style encoder and discriminator; averages are `modules["generator_ema"]`, `["encoder_ema"]`.
 
     The style image of a slice is another slice of the same subject, so a style describes the scan and not the slice.
     Differences from Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123) that serve a short training: an
     optional L1 term, averaged weights, batch statistics measured anew for them at the end, a falling learning rate in
-    the second half.
+    the second half. `renderer` may be a generator that SPADE is measured against.
     """
 
     def __init__(
@@ -179,6 +183,7 @@ class SpadeObjective(KeyedObjective):
         slices: TrainingSlices,
         settings: SpadeSettings,
         *,
+        renderer: Renderer = SpadeGenerator,
         features: FeatureNetwork | None = None,
         seed: int = 0,
         device: str = "cpu",
@@ -190,7 +195,7 @@ class SpadeObjective(KeyedObjective):
             network.eval().requires_grad_(requires_grad=False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
         classes = len(Tissue)
         arguments = {"classes": classes, **settings.generator}
-        self.generator = self.network("generator", SpadeGenerator(image_size=slices.image_size, **arguments))
+        self.generator = self.network("generator", renderer(image_size=slices.image_size, **arguments))
         self.encoder = self.network("encoder", StyleEncoder(style_dim=self.generator.style_dim, **settings.encoder))
         judge = {"classes": self.generator.classes, **settings.discriminator}
         self.discriminator = self.network("discriminator", MultiScaleDiscriminator(**judge))
@@ -201,6 +206,12 @@ class SpadeObjective(KeyedObjective):
         self.optimizers["discriminator"] = torch.optim.Adam(
             self.discriminator.parameters(), lr=settings.discriminator_rate, betas=(0.0, 0.9)
         )
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What a snapshot must agree with; another generator than SPADE's is named."""
+        own = {} if isinstance(self.generator, SpadeGenerator) else {"renderer": type(self.generator).__name__}
+        return {**super().identity, **own}
 
     def step(self, rows: Rows, step: int) -> dict[str, float]:
         """Make one discriminator and one generator step; return every term of the losses."""
