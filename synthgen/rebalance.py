@@ -34,6 +34,7 @@ from synthgen.engine.generate import DONORS_FILE, UnreachableError
 from synthgen.engine.made_cohort import GeneratedCohort, RerenderedCohort
 from synthgen.engine.plan import plan, require_factors
 from synthgen.engine.recipe import Recipe
+from synthgen.engine.tissue_maps import SEGMENTOR
 from synthgen.errors import InputError
 from synthgen.evaluation.arm_scores import ArmScores
 from synthgen.evaluation.arms import (
@@ -344,8 +345,9 @@ def _beyond(bundle: Bundle, cohort: SourceCohort, plans: Sequence[Arm]) -> dict[
     }
     if ANATOMIES_FILE not in bundle.description.files:
         out[MIX] = f"bundle {bundle.name} has no anatomies to mix"
-    if bundle.description.label_scheme == "tissue" and cohort.label_scheme == "heart":
-        out[SPADE] = f"bundle {bundle.name} renders tissues that the cohort has not labelled"
+    schemes = (bundle.description.label_scheme, cohort.label_scheme)
+    if schemes == ("tissue", "heart") and SEGMENTOR not in bundle.description.networks:
+        out[SPADE] = f"bundle {bundle.name} renders tissues that nobody labelled, and has no segmentor"
     return out
 
 

@@ -17,6 +17,7 @@ from synthgen.engine.generate import SPADE, Generator
 from synthgen.engine.plan import SubjectSpec
 from synthgen.engine.render import StackRenderer
 from synthgen.engine.styles import draw_style, vendors_of
+from synthgen.engine.tissue_maps import TissueCohort, segmentor_of
 from synthgen.engine.variation import draw_variation, vary
 from synthgen.errors import InputError
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
@@ -101,7 +102,8 @@ class RerenderedCohort(_FromBundle):
     bundle
         Whose renderer and styles are used.
     cohort
-        Whose label maps are rendered, on the bundle's grid.
+        Whose label maps are rendered, on the bundle's grid. Tissues that the bundle renders and the cohort has not
+        labelled are labelled by the bundle's segmentor.
     wanted
         Number of a subject and the vendor whose style it gets; None takes the bundle's vendors in turn.
     seed
@@ -112,7 +114,7 @@ class RerenderedCohort(_FromBundle):
     Raises
     ------
     InputError
-        If the renderer needs tissues that the cohort has not labelled, or a vendor has no style.
+        If tissues are missing and the bundle has no segmentor, or a vendor has no style.
     """
 
     def __init__(
@@ -126,9 +128,7 @@ class RerenderedCohort(_FromBundle):
     ) -> None:
         super().__init__(bundle)
         if self.label_scheme == "tissue" and cohort.label_scheme == "heart":
-            raise InputError(
-                f"bundle {bundle.name}", expected="one that renders hearts alone", got="one that renders nine tissues"
-            )
+            cohort = TissueCohort(cohort, segmentor_of(bundle))
         known = vendors_of(bundle.description.styles)
         missing = sorted({vendor for _, vendor in wanted if vendor is not None and vendor not in known})
         if missing:

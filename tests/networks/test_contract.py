@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from synthgen.errors import InputError
 from synthgen.networks.discriminators import MultiScaleDiscriminator
+from synthgen.networks.image_to_image import Pix2PixGenerator, Pix2PixHdGenerator
 from synthgen.networks.initialise import initialise
 from synthgen.networks.label_vae import LabelVAE, heart_one_hot
 from synthgen.networks.mask_discriminator import MaskDiscriminator
@@ -61,6 +62,16 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], object], o
         lambda: Segmentor(widths=[4, 8, 8]),
         lambda net: net(noise(2, 1, 32, 32), torch.ones(2, 8)),
         [(2, 9, 32, 32)],
+    ),
+    "pix2pix": (
+        lambda: Pix2PixGenerator(image_size=32, classes=4, style_dim=3, widths=[4, 8, 8]),
+        lambda net: net(blobs(2, 32, 4), noise(2, 3), noise(2, 1, 32, 32)),
+        [(2, 1, 32, 32)],
+    ),
+    "pix2pixhd": (
+        lambda: Pix2PixHdGenerator(image_size=32, classes=4, style_dim=3, widths=[4, 8], blocks=1),
+        lambda net: net(blobs(2, 32, 4), noise(2, 3), noise(2, 1, 32, 32)),
+        [(2, 1, 32, 32)],
     ),
     "sdnet": (
         lambda: SDNet(factors=5, n_z=3, widths=[4, 8], imaging_widths=[4, 4], segmentor_width=4, decoder_width=6),

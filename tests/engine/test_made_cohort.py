@@ -1,0 +1,67 @@
+"""Known subjects with new images: anatomy kept or varied, tissues labelled where nobody did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_bundle import SIZE, SPACING, make_bundle, shared_bundle
+
+from synthgen.cohorts.acdc import Acdc
+from synthgen.cohorts.preprocess import prepare
+from synthgen.engine.made_cohort import RerenderedCohort
+from synthgen.engine.tissue_maps import SEGMENTOR
+from synthgen.errors import InputError
+from synthgen.hearts.virtual_hearts import VirtualHearts
+from synthgen.labels import HEART, Phase, Vendor
+from synthgen.networks.bundle import load_bundle, save_bundle
+from synthgen.simulate import simulate
+
+WANTED = [(0, Vendor.A), (0, Vendor.D), (1, None)]
+
+
+@pytest.fixture(scope="module")
+def hearts() -> VirtualHearts:
+    """Two small virtual hearts."""
+    return VirtualHearts(2, seed=3, pixels=64, spacing_mm=3.0)
+
+
+def labels_of(cohort, number):
+    """ED labels of an entry."""
+    return cohort[number].labels[Phase.ED].voxels
+
+
+def test_new_images_of_known_label_maps(hearts) -> None:
+    """Labels are the source's on the bundle's grid, whatever the vendor; images differ by vendor."""
+    cohort = RerenderedCohort(load_bundle(shared_bundle()), hearts, WANTED)
+    known = prepare(hearts[0], pixels=SIZE, spacing_mm=SPACING[1])
+    for number in (0, 1):
+        np.testing.assert_array_equal(labels_of(cohort, number), known.labels[Phase.ED])
+    assert cohort.subject_vendors[:2] == [Vendor.A, Vendor.D]
+    one, other = (cohort[number].images[Phase.ED].voxels for number in (0, 1))
+    assert not np.array_equal(one, other)
+
+
+def test_varied_entries_differ_from_their_source_and_from_each_other(hearts) -> None:
+    """Each entry is bent in its own way, the same each time; the fingerprint tells varied from plain."""
+    bundle = load_bundle(shared_bundle())
+    plain, varied = (RerenderedCohort(bundle, hearts, WANTED, varied=varied) for varied in (False, True))
+    again = RerenderedCohort(bundle, hearts, WANTED, varied=True)
+    assert not np.array_equal(labels_of(varied, 0), labels_of(plain, 0))
+    assert not np.array_equal(labels_of(varied, 0), labels_of(varied, 1))
+    np.testing.assert_array_equal(labels_of(again, 1), labels_of(varied, 1))
+    assert plain.fingerprint() != varied.fingerprint() == again.fingerprint()
+
+
+def test_missing_tissues_are_labelled(hearts, tmp_path: Path) -> None:
+    """A bundle that renders nine tissues labels those of a cohort of hearts; without a segmentor it is refused."""
+    acdc = Acdc(simulate(hearts, tmp_path / "acdc", layout="acdc", workers=1))
+    cohort = RerenderedCohort(load_bundle(shared_bundle()), acdc, WANTED)
+    assert labels_of(cohort, 0).max() > max(HEART)
+    whole = load_bundle(make_bundle(tmp_path / "whole"))
+    networks = {name: whole.network(name) for name in whole.description.networks if name != SEGMENTOR}
+    fields = whole.description.model_dump(exclude={"networks", "files", "schema_"}) | {"name": "bare"}
+    bare = save_bundle(tmp_path / "bare", fields, networks, {})
+    with pytest.raises(InputError, match=SEGMENTOR):
+        RerenderedCohort(bare, acdc, WANTED)
