@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from synthgen.commands.console import Reporter, emit
-from synthgen.commands.options import FOLDER, device_option, json_option, seed_option
+from synthgen.commands.options import FOLDER, device_option, json_option, seed_option, vendors
 from synthgen.errors import InputError
 
 if TYPE_CHECKING:
+    from synthgen.labels import Vendor
     from synthgen.subjects import SourceCohort
 
 _KINDS = ("hearts", "acdc", "mnms", "nifti", "tissues")
@@ -22,6 +23,7 @@ _KINDS = ("hearts", "acdc", "mnms", "nifti", "tissues")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the bundle; must not exist.")
 @click.option("--preset", default="small", show_default=True, help="Row of the table of network sizes and budgets.")
 @click.option("--budget", type=float, default=1.0, show_default=True, help="Factor on the length of every training.")
+@click.option("--vendor", "letters", multiple=True, help="Fit on subjects of this vendor alone; repeat for several.")
 @click.option(
     "--keep-anatomy", is_flag=True, help="Keep label and factor maps of patients in the bundle, for --method mix."
 )
@@ -33,6 +35,7 @@ def fit(
     out: Path,
     preset: str,
     budget: float,
+    letters: tuple[str, ...],
     keep_anatomy: bool,
     device: str,
     seed: int,
@@ -42,9 +45,10 @@ def fit(
 
     COHORT is hearts:400 (that many virtual hearts), acdc:DIR, mnms:DIR, nifti:DIR, or tissues:DIR, which is nifti:DIR
     with labels of all nine tissues, such as `synthgen segment` writes. An interrupted fit goes on when
-    the same command is run again. A bundle that was fitted on patients falls under their terms; it says so itself.
+    the same command is run again. One generator renders all vendors of COHORT; with --vendor A it is one for vendor A,
+    as Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123) have one each. A bundle that was fitted on patients falls under their terms; it says so itself.
     """
-    source = open_cohort(cohort, seed=seed)
+    source = _of_vendors(open_cohort(cohort, seed=seed), vendors(letters))
     from synthgen.fit import fit as fit_bundle
     from synthgen.training.report import Report
 
@@ -61,6 +65,18 @@ def fit(
             report=report,
         )
     emit({"bundle": str(folder), "preset": preset, "cohort": cohort}, f"bundle in {folder}", as_json=as_json)
+
+
+def _of_vendors(cohort: SourceCohort, wanted: tuple[Vendor, ...]) -> SourceCohort:
+    """Return the subjects of some vendors, all if none is named; InputError if a vendor has none."""
+    if not wanted:
+        return cohort
+    from synthgen.cohorts.selection import Selection
+
+    missing = sorted(set(wanted) - set(cohort.subject_vendors))
+    if missing:
+        raise InputError("--vendor", expected=f"one that {cohort.name} has subjects of", got=f"{missing[0]}")
+    return Selection(cohort, [i for i, vendor in enumerate(cohort.subject_vendors) if vendor in wanted])
 
 
 def open_cohort(text: str, *, seed: int = 0) -> SourceCohort:

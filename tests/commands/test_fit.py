@@ -54,6 +54,17 @@ def test_options_reach_the_fit(monkeypatch, capsys) -> None:
     assert err.splitlines()[1].startswith("5 of 5 label_vae")
 
 
+def test_a_generator_for_some_vendors_alone(monkeypatch, capsys) -> None:
+    """With `--vendor` only subjects of those vendors are fitted on; a vendor without subjects is refused."""
+    asked: list = []
+    monkeypatch.setattr(module, "fit", lambda cohort, out, **_options: asked.append(cohort) or out)
+    assert cli.run("fit hearts:20 --out b --vendor B --vendor D".split()) == 0
+    assert {str(vendor) for vendor in asked[0].subject_vendors} == {"B", "D"}
+    assert len(asked[0]) == 10
+    assert cli.run("fit hearts:5 --out b --vendor D".split()) == 2
+    assert "--vendor" in capsys.readouterr().err
+
+
 def test_a_broken_patient_is_one_line_and_code_2(tmp_path, capsys) -> None:
     """Half a gzip file among the patients ends a fit with one line that names it, though a worker process found it."""
     simulate(VirtualHearts(2, pixels=64, spacing_mm=2.0), tmp_path / "d", layout="acdc", workers=1)
