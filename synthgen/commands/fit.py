@@ -46,7 +46,8 @@ def fit(
     COHORT is hearts:400 (that many virtual hearts), acdc:DIR, mnms:DIR, nifti:DIR, or tissues:DIR, which is nifti:DIR
     with labels of all nine tissues, such as `synthgen segment` writes. An interrupted fit goes on when
     the same command is run again. One generator renders all vendors of COHORT; with --vendor A it is one for vendor A,
-    as Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123) have one each. A bundle that was fitted on patients falls under their terms; it says so itself.
+    as Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123) have one each. A bundle that was fitted on patients
+    falls under their terms; it says so itself.
     """
     source = _of_vendors(open_cohort(cohort, seed=seed), vendors(letters))
     from synthgen.fit import fit as fit_bundle

@@ -58,10 +58,10 @@ def test_a_generator_for_some_vendors_alone(monkeypatch, capsys) -> None:
     """With `--vendor` only subjects of those vendors are fitted on; a vendor without subjects is refused."""
     asked: list = []
     monkeypatch.setattr(module, "fit", lambda cohort, out, **_options: asked.append(cohort) or out)
-    assert cli.run("fit hearts:20 --out b --vendor B --vendor D".split()) == 0
+    assert cli.run(["fit", "hearts:20", "--out", "b", "--vendor", "B", "--vendor", "D"]) == 0
     assert {str(vendor) for vendor in asked[0].subject_vendors} == {"B", "D"}
     assert len(asked[0]) == 10
-    assert cli.run("fit hearts:5 --out b --vendor D".split()) == 2
+    assert cli.run(["fit", "hearts:5", "--out", "b", "--vendor", "D"]) == 2
     assert "--vendor" in capsys.readouterr().err
 
 
