@@ -155,10 +155,10 @@ def fit(
     subjects = _prepare("prepare", labelled, stages, settings, report)
     networks = _train(subjects, segmentor, stages, settings, report)
     keep = keep_anatomy or not cohort.of_patients
-    report.stage("bundle: starting")  # no stage that can be done before: a bundle that is there was refused above
     strangers = VirtualHearts(settings.preset.bodies, seed=seed, pathologies=[Pathology.NOR])
     bodies = subjects if keep else _prepare("bodies", strangers, stages, settings, report)
-    _write_bundle(out, labelled, subjects, bodies, networks, settings, keep_anatomy=keep)
+    report.stage("bundle: starting")  # no stage that can be done before: a bundle that is there was refused above
+    _write_bundle(out, cohort, subjects, bodies, networks, settings, keep_anatomy=keep)
     return out
 
 
@@ -292,12 +292,13 @@ def _write_bundle(
     codec = LabelCodec(networks.label_vae)
     latents = [_encode(s, names[s.subject_id], codec) for s in subjects]
     normal = [[s for s in some if s.pathology is Pathology.NOR] for some in (subjects, bodies)]
-    donors = [_donor(s, names[s.subject_id], body) for s, body in zip(normal[0], cycle(normal[1]), strict=False)]
+    paired = zip(normal[0], cycle(normal[1]), strict=False)
+    donors = [_donor(s, names[s.subject_id], body, own=keep_anatomy) for s, body in paired]
     held_out = [subjects[i] for i in _held_out(subjects, settings.seed)]
     judged = [(s.pathology, confidence_in(networks.classifier, s.images, s.labels)) for s in held_out]
     fields = {
         "preset": settings.preset.name,
-        "label_scheme": cohort.label_scheme,
+        "label_scheme": "tissue",
         "image_size": settings.preset.image_size,
         "spacing_mm": FIELD_OF_VIEW_MM / settings.preset.image_size,
         "source": {
@@ -313,6 +314,7 @@ def _write_bundle(
         "provenance": {
             "source": cohort.fingerprint(),
             "seed": settings.seed,
+            "tissues": "the cohort's own" if cohort.label_scheme == "tissue" else "around the heart, by the segmentor",
             "settings": json.loads(json.dumps(asdict(settings.preset))),
             "perceptual_features": f"{TissueNet.__name__} trained on the cohort's own labels",
             "torch": torch.__version__,
@@ -353,9 +355,8 @@ def _encode(subject: PreparedSubject, name: str, codec: LabelCodec) -> SubjectLa
     return encode_subject(name, subject.pathology, subject.labels, subject.spacing_mm[0], encode)
 
 
-def _donor(subject: PreparedSubject, name: str, body: PreparedSubject) -> Donor:
-    """Return a normal subject as a donor: its size, and the label map of `body`, itself or a virtual heart."""
-    own = body.subject_id == subject.subject_id
+def _donor(subject: PreparedSubject, name: str, body: PreparedSubject, *, own: bool) -> Donor:
+    """Return a normal subject as a donor: its size, and the label map of `body`, its `own` or a virtual heart's."""
     return Donor(
         subject_id=name,
         vendor=subject.vendor,

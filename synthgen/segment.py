@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from synthgen.cohorts.assembly import staged_folder
 from synthgen.cohorts.nifti import read_frames, write_frames
 from synthgen.cohorts.nifti_folder import write_subjects
@@ -54,8 +56,7 @@ class Agreement:
 def segment_image(image: Path, out: Path, *, bundle: str | Path = "default") -> Path:
     """Write the tissues of every frame of a NIfTI file, in the codes of `Tissue`, on the file's own grid.
 
-    The stack may lie in any of eight ways in plane; which one it is, is found on its first frame. It may not be
-    mirrored.
+    The stack may lie in any of eight ways in plane; which one it is, is found on its first frame.
 
     Parameters
     ----------
@@ -72,14 +73,18 @@ def segment_image(image: Path, out: Path, *, bundle: str | Path = "default") -> 
     Raises
     ------
     InputError
-        If the image cannot be read, the file exists, or the bundle has no segmentor.
+        If the image cannot be read or has no contrast, the file exists, or the bundle has no segmentor.
     """
     image, out = Path(image), Path(out)
     file = out / f"{image.name.removesuffix('.gz').removesuffix('.nii')}_tissues.nii.gz"
     if file.exists():
         raise InputError(file, expected="a name that is free", got="a file")
+    if out.exists() and not out.is_dir():
+        raise InputError(out, expected="a folder", got="a file")
     net = _segmentor(bundle)
     frames = read_frames(image, kind="image", frames=None)
+    if not all(float(np.ptp(frame.voxels)) > 0 for frame in frames):
+        raise InputError(image, expected="images with contrast", got="a frame of one grey level")
     pose = pose_of(net, frames[0])
     labels = []
     for frame in frames:
@@ -114,18 +119,20 @@ def segment_cohort(
     Raises
     ------
     InputError
-        If `out` holds something, a subject cannot be read, or the bundle has no segmentor.
+        If `out` holds something, `workers` is below 1, a subject cannot be read, or the bundle has no segmentor.
     PartialError
         If a worker process was killed; nothing is left then.
     """
     out = Path(out)
+    if workers is not None and workers < 1:
+        raise InputError("workers", expected="at least 1", got=str(workers))
     _segmentor(bundle)  # refuse now what every worker would refuse
     agreement = Agreement(folder=out, subjects={})
     with staged_folder(out) as staged:
-        write_subjects(_labelled(cohort, bundle, workers, progress, agreement), staged)
-        text = {"bundle": str(bundle), "cohort": cohort.name, "citation": cohort.citation, "licence": cohort.licence}
+        about = {"name": cohort.name, "licence": cohort.licence, "citation": cohort.citation}
+        write_subjects(_labelled(cohort, bundle, workers, progress, agreement), staged, about)
         dice = {name: asdict(spread) for name, spread in agreement.dice.items()}
-        document = {**text, "dice": dice, "subjects": agreement.subjects}
+        document = {"bundle": str(bundle), "cohort": about, "dice": dice, "subjects": agreement.subjects}
         (staged / AGREEMENT_FILE).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return agreement
 

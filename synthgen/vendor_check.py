@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from synthgen.cohorts.prepared import PreparedStore
-from synthgen.cohorts.preprocess import FIELD_OF_VIEW_MM, PreparedSubject
+from synthgen.cohorts.preprocess import FIELD_OF_VIEW_MM, PreparedSubject, prepare
 from synthgen.errors import InputError
-from synthgen.evaluation.study_folder import RESULTS_FILE, claim_folder, write_json
+from synthgen.evaluation.study_folder import claim_folder, write_json
 from synthgen.evaluation.subject_split import split_subjects
 from synthgen.labels import Vendor
 from synthgen.networks.classifier import subject_confidence
@@ -43,15 +43,15 @@ class Recognition:
 
     Attributes
     ----------
-    folder
-        Where the training and `results.json` lie.
+    file
+        JSON with both tables, beside the training; one for each dataset.
     held_out
         Of the source cohort's subjects that it was not trained on: what it is worth.
     dataset
         Of the dataset's subjects.
     """
 
-    folder: Path
+    file: Path
     held_out: Confusion
     dataset: Confusion
 
@@ -95,8 +95,8 @@ def recognise_vendors(
         If `cohort` has one vendor only, `dataset` one that it lacks, or `out` holds something else.
     """
     out, report = Path(out), report or Report()
-    _refuse(dataset, cohort)
     split = split_subjects(cohort.subject_vendors, seed=seed)
+    _refuse(dataset, cohort, {cohort.subject_vendors[number] for number in split.train})
     claim_folder(out, {"cohort": cohort.fingerprint(), "seed": seed, "samples": samples})
     torch.set_num_threads(usable_processors())
     known = _prepared(cohort, out / "prepared", report)
@@ -110,26 +110,29 @@ def recognise_vendors(
         report.count("levels of the classifier", progress.samples, progress.total)
 
     train(objective, work_dir=out / "classifier", report=count)
-    made = _prepared(dataset, out / f"dataset-{dataset.fingerprint()[:16]}", report)
+    # What a generator of this grid has made is not interpolated again, as the source's subjects were once.
+    step = FIELD_OF_VIEW_MM / PIXELS
+    made = [prepare(dataset[n], pixels=PIXELS, spacing_mm=step, whole_pixels=True) for n in range(len(dataset))]
     found = Recognition(
-        folder=out,
+        file=out / f"results-{dataset.fingerprint()[:16]}.json",
         held_out=_confusion(objective, [known[number] for number in split.test]),
         dataset=_confusion(objective, made),
     )
     document = {"held_out": found.held_out, "dataset": found.dataset}
     shares = {part: {"all": recognised(c)} | {v: recognised(c, v) for v in c} for part, c in document.items()}
-    write_json(out / RESULTS_FILE, {"cohort": cohort.name, "name": dataset.name, **document, "recognised": shares})
+    write_json(found.file, {"cohort": cohort.name, "name": dataset.name, **document, "recognised": shares})
     return found
 
 
-def _refuse(dataset: SourceCohort, cohort: SourceCohort) -> None:
-    known = set(cohort.subject_vendors)
+def _refuse(dataset: SourceCohort, cohort: SourceCohort, known: Set[Vendor]) -> None:
+    """Refuse a cohort whose training subjects are of one vendor, and vendors that none of them has."""
     if len(known) < 2:
-        raise InputError(cohort.name, expected="subjects of at least two vendors", got=f"{len(known)}")
-    strange = sorted(set(dataset.subject_vendors) - known)
+        raise InputError(cohort.name, expected="training subjects of at least two vendors", got=f"{len(known)}")
+    strange = sorted({*dataset.subject_vendors, *cohort.subject_vendors} - known)
     if strange:
         got = f"vendor {strange[0]}"
-        raise InputError(dataset.name, expected=f"vendors of {cohort.name}: {', '.join(sorted(known))}", got=got)
+        expected = f"vendors of the training subjects of {cohort.name}: {', '.join(sorted(known))}"
+        raise InputError(dataset.name, expected=expected, got=got)
 
 
 def _prepared(cohort: SourceCohort, folder: Path, report: Report) -> list[PreparedSubject]:

@@ -183,6 +183,14 @@ def test_paired_subjects_have_one_anatomy_and_several_styles(tmp_path):
                 assert not np.array_equal(other.images[phase].voxels, first.images[phase].voxels)
 
 
+def test_a_request_without_pairs_is_what_it_was_before_there_were_pairs():
+    """`paired` is written only where it is asked for, so that old requests keep their identity."""
+    plain, paired = ({"pathology": "ARV", "vendor": "A", "count": 1, **more} for more in ({}, {"paired": True}))
+    written = [Recipe.parse({"conditions": [c]}).as_dict()["conditions"][0] for c in (plain, paired)]
+    assert "paired" not in written[0]
+    assert written[1]["paired"] is True
+
+
 def test_bad_workers_and_devices_are_refused(tmp_path):
     """Zero workers and unknown devices are bad input."""
     with pytest.raises(InputError, match="workers"):

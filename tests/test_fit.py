@@ -10,6 +10,7 @@ import torch
 
 from synthgen.cohorts.acdc import Acdc
 from synthgen.cohorts.preprocess import prepare
+from synthgen.engine.anatomies import ANATOMIES_FILE
 from synthgen.engine.donors import DonorBank
 from synthgen.engine.generate import DONORS_FILE
 from synthgen.errors import InputError
@@ -96,6 +97,7 @@ def test_nothing_of_a_patient_beyond_numbers(tmp_path: Path) -> None:
     stranger = prepare(VirtualHearts(1, pathologies=[Pathology.NOR])[0], pixels=32, spacing_mm=6.0)
     np.testing.assert_array_equal(donors[0].labels[Phase.ES], stranger.labels[Phase.ES])
     assert donors[0].body == patients[0].body
+    assert ANATOMIES_FILE not in bundle.description.files
 
 
 def test_patients_whose_hearts_alone_are_labelled_get_all_tissues(tmp_path: Path) -> None:
@@ -106,6 +108,7 @@ def test_patients_whose_hearts_alone_are_labelled_get_all_tissues(tmp_path: Path
     bundle = load_bundle(_fit(acdc, tmp_path / "tiny", Report(stage=said.append), keep_anatomy=True))
     assert said[:3] == ["hearts: starting", "segmentor: starting", "prepare: starting"]
     assert bundle.description.label_scheme == "tissue"
+    assert bundle.description.provenance["source"] == acdc.fingerprint()
     donor = DonorBank.from_tensors(bundle.tensors(DONORS_FILE))[_donor_ids(bundle)[0]]
     assert donor.drawn_from == donor.subject_id
     assert donor.labels[Phase.ED].max() > max(HEART)

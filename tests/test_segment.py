@@ -61,6 +61,7 @@ def test_a_cohort_gets_its_tissues(acdc: Path, tmp_path: Path) -> None:
             heart = before.labels[phase].voxels
             np.testing.assert_array_equal(np.where(np.isin(after.labels[phase].voxels, HEART), heart, 0), heart)
             assert after.labels[phase].voxels.max() > max(HEART)
+    assert labelled.licence == known.licence
     written = json.loads((tmp_path / "out" / "agreement.json").read_text())
     assert written["subjects"] == agreement.subjects
     assert agreement.dice["lv"].mean > 0.8
@@ -71,7 +72,7 @@ def test_the_number_of_workers_does_not_matter(acdc: Path, tmp_path: Path) -> No
     for workers in (1, 2):
         segment_cohort(Acdc(acdc), tmp_path / str(workers), bundle=shared_bundle(), workers=workers)
     files = sorted(p.relative_to(tmp_path / "1") for p in (tmp_path / "1").rglob("*") if p.is_file())
-    assert len(files) == 2 + 3 * 4
+    assert len(files) == 3 + 3 * 4
     assert all((tmp_path / "1" / f).read_bytes() == (tmp_path / "2" / f).read_bytes() for f in files)
 
 
@@ -89,12 +90,19 @@ def test_what_cannot_be_segmented_is_named(acdc: Path, tmp_path: Path, capsys) -
     whole = load_bundle(shared_bundle())
     fields = whole.description.model_dump(exclude={"networks", "files", "schema_"}) | {"name": "bare"}
     save_bundle(tmp_path / "bare", fields, {"spade": whole.network("spade")}, {})
+    flat = tmp_path / "flat.nii.gz"
+    frame = read_frames(next(acdc.glob("patient001/*frame??.nii.gz")), kind="image", frames=None)[0]
+    write_frames(flat, [frame.with_voxels(np.full_like(frame.voxels, 7))])
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
     for words, named in (
         ([f"acdc:{acdc}", "--out", str(tmp_path / "c"), "--bundle", str(tmp_path / "bare")], "segmentor"),
         ([f"acdc:{acdc}", "--out", str(tmp_path / "full")], "full"),
         ([str(tmp_path / "none.nii.gz"), "--out", str(tmp_path / "d")], "none.nii.gz"),
+        ([str(flat), "--out", str(tmp_path / "d")], "contrast"),
+        ([str(flat), "--out", str(tmp_path / "d"), "--workers", "2"], "--workers"),
+        ([f"acdc:{acdc}", "--out", str(tmp_path / "d"), "--workers", "0"], "workers"),
+        (["image.dcm", "--out", str(tmp_path / "d")], "IMAGE"),
     ):
         assert cli.run(["segment", *words]) == 2
         assert named in capsys.readouterr().err

@@ -8,12 +8,15 @@ Columns, in any order:
 - `height_cm`, `weight_kg`, `sex` (F or M): may be empty
 - `ed_image`, `ed_label`, `es_image`, `es_label`: paths inside the folder, `.nii` or `.nii.gz`, one volume each
 
+A file `cohort.json` beside it may say `name`, `licence` and `citation`, which a bundle fitted on the folder repeats.
+
 Labels are 1 LV cavity, 2 LV myocardium, 3 RV cavity; with `label_scheme="tissue"` all nine codes of `Tissue`.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 from collections import Counter
@@ -29,7 +32,9 @@ from synthgen.errors import InputError
 from synthgen.labels import Pathology, Phase, Sex, Vendor
 from synthgen.subjects import Body, LabelScheme, SourceCohort, SourceSubject
 
-TABLE = "subjects.csv"
+TABLE, ABOUT = "subjects.csv", "cohort.json"
+
+_MAX_ABOUT_BYTES = 1 << 16
 
 _FILES = {(phase, kind): f"{phase.value.lower()}_{kind}" for phase in Phase for kind in ("image", "label")}
 _BODY = ("height_cm", "weight_kg", "sex")
@@ -65,7 +70,9 @@ class NiftiFolder(SourceCohort):
     citation = ""
 
     def __init__(self, folder: Path, *, label_scheme: LabelScheme = "heart") -> None:
-        self.name = _real(folder).name
+        about = _read_about(folder / ABOUT)
+        self.name = about.get("name", _real(folder).name)
+        self.licence, self.citation = about.get("licence", self.licence), about.get("citation", self.citation)
         self.label_scheme: LabelScheme = label_scheme
         self._folder = folder
         self._table = folder / TABLE
@@ -117,14 +124,17 @@ class NiftiFolder(SourceCohort):
         return loaded
 
 
-def write_subjects(subjects: Iterable[SourceSubject], folder: Path) -> None:
-    """Write subjects and their table into an empty folder; labels as they are, heart or tissue.
+def write_subjects(subjects: Iterable[SourceSubject], folder: Path, about: Mapping[str, str]) -> None:
+    """Write subjects, their table and what there is to say about the cohort into an empty folder.
+
+    Labels are written as they are, heart or tissue; `about` has `name`, `licence` and `citation`.
 
     Raises
     ------
     InputError
         If a subject's id cannot name a folder, or comes twice.
     """
+    (folder / ABOUT).write_text(json.dumps(dict(about), indent=1) + "\n", encoding="utf-8")
     with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
         table.writeheader()
@@ -141,7 +151,7 @@ def _write_subject(subject: SourceSubject, folder: Path) -> dict[str, object]:
     place.mkdir()
     row: dict[str, object] = {
         "subject_id": subject.subject_id, "pathology": subject.pathology.value, "vendor": subject.vendor.value,
-        "height_cm": f"{body.height_cm:.1f}" if body else "", "weight_kg": f"{body.weight_kg:.1f}" if body else "",
+        "height_cm": f"{body.height_cm:.10g}" if body else "", "weight_kg": f"{body.weight_kg:.10g}" if body else "",
         "sex": body.sex.value if body and body.sex else "",
     }  # fmt: skip
     for (phase, kind), column in _FILES.items():
@@ -154,6 +164,20 @@ def _write_subject(subject: SourceSubject, folder: Path) -> dict[str, object]:
 def _real(path: Path) -> Path:
     """Return where a path leads; links that go round in a circle are left to whoever opens them."""
     return Path(os.path.realpath(path))
+
+
+def _read_about(file: Path) -> dict[str, str]:
+    """Return what a folder says about itself, nothing if it says nothing."""
+    if not file.exists():
+        return {}
+    try:
+        small = file.is_file() and file.stat().st_size <= _MAX_ABOUT_BYTES
+        about = json.loads(file.read_text(encoding="utf-8")) if small else None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(file, expected="JSON", got=f"{type(error).__name__}: {error}") from error
+    if not isinstance(about, dict) or not all(isinstance(value, str) for value in about.values()):
+        raise InputError(file, expected="a small object of texts: name, licence, citation", got="something else")
+    return about
 
 
 def _read_table(table: Path) -> list[dict[str, str]]:

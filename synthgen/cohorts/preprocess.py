@@ -65,13 +65,18 @@ class _Axis:
     origin: float
 
 
-def prepare(subject: SourceSubject, *, pixels: int = 128, spacing_mm: float = 1.5) -> PreparedSubject:
+def prepare(
+    subject: SourceSubject, *, pixels: int = 128, spacing_mm: float = 1.5, whole_pixels: bool = False
+) -> PreparedSubject:
     """Bring a subject to the common grid.
 
     In plane: a window of `pixels` squared at `spacing_mm`, centred on the centroid of the heart of both phases;
     linear interpolation, widened to the source's pixels when it coarsens; labels take the class of the largest linear
     weight. Slices stay as they are. Intensities: the 1st and 99th percentile of both phases together, inside the window
     and the field of view, become -1 and 1; what lies outside the field of view becomes -1 and background.
+
+    With `whole_pixels`, a subject whose pixels have the wanted size already is not interpolated again, which would
+    smooth its noise: the window moves by less than half a pixel instead.
 
     Raises
     ------
@@ -84,6 +89,9 @@ def prepare(subject: SourceSubject, *, pixels: int = 128, spacing_mm: float = 1.
             got = f"{volume.spacing_mm} mm"
             raise InputError(subject.subject_id, expected=f"one spacing, {ed.spacing_mm} mm", got=got)
     centre_y, centre_x = _heart_centre(subject)
+    if whole_pixels and np.allclose(ed.spacing_mm[1:], spacing_mm, rtol=1e-6):
+        half = (pixels - 1) / 2
+        centre_y, centre_x = (round(centre - half) + half for centre in (centre_y, centre_x))
     rows = _axis(ed.shape[1], ed.spacing_mm[1], centre_y, pixels, spacing_mm)
     columns = _axis(ed.shape[2], ed.spacing_mm[2], centre_x, pixels, spacing_mm)
     images = {phase: _sample(subject.images[phase].voxels, rows, columns) for phase in Phase}

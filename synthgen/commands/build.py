@@ -175,6 +175,9 @@ class _Request:
         if self.count is None or self.count < 1:
             got = "none" if self.count is None else str(self.count)
             raise InputError("--count", expected="at least 1 subject of each class", got=got)
+        if self.paired and (not letters or self.method == "mix"):
+            got = "no --vendor" if not letters else "--method mix"
+            raise InputError("--paired", expected="vendors, such as --vendor A,D, and no --method mix", got=got)
         common: dict[str, object] = {"count": self.count}
         common |= {} if self.span is None else {"severity": severity(self.span)}
         common |= {} if self.method is None else {"method": self.method}

@@ -277,7 +277,6 @@ def vendors(dataset: Path, cohort: str, out: Path, samples: int, device: str, se
     worth.
     """
     from synthgen.datasets.published_cohort import PublishedCohort
-    from synthgen.evaluation.study_folder import RESULTS_FILE
     from synthgen.training.report import Report
     from synthgen.vendor_check import recognise_vendors
 
@@ -285,7 +284,7 @@ def vendors(dataset: Path, cohort: str, out: Path, samples: int, device: str, se
     with Reporter("samples", quiet=as_json) as reporter:
         report = Report(stage=reporter.announce, count=reporter.count)
         found = recognise_vendors(made, source, out, samples=samples, seed=seed, device=device, report=report)
-    document = json.loads((out / RESULTS_FILE).read_text(encoding="utf-8"))
+    document = json.loads(found.file.read_text(encoding="utf-8"))
     emit(document, _recognition_table(found), as_json=as_json)
 
 

@@ -10,6 +10,7 @@ import click
 from synthgen.commands.console import Reporter, emit
 from synthgen.commands.fit import open_cohort
 from synthgen.commands.options import FOLDER, json_option, workers_option
+from synthgen.errors import InputError
 
 if TYPE_CHECKING:
     from synthgen.segment import Agreement
@@ -32,9 +33,14 @@ def segment(what: str, out: Path, bundle: str, workers: int | None, as_json: boo
     from synthgen.segment import segment_cohort, segment_image
 
     if what.endswith((".nii", ".nii.gz")):
+        if workers is not None:
+            raise InputError("--workers", expected="a COHORT; one image is one process's work", got=what)
         file = segment_image(Path(what), out, bundle=bundle)
         emit({"file": str(file)}, f"tissues in {file}", as_json=as_json)
         return
+    if ":" not in what:
+        expected = "IMAGE.nii, IMAGE.nii.gz, acdc:DIR, mnms:DIR or nifti:DIR"
+        raise InputError("IMAGE|COHORT", expected=expected, got=repr(what))
     cohort = open_cohort(what)
     with Reporter("subjects", quiet=as_json) as reporter:
         agreement = segment_cohort(cohort, out, bundle=bundle, workers=workers, progress=reporter.progress)

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from synthgen.errors import InputError
 from synthgen.factors.copula import Correlation
@@ -72,6 +81,14 @@ class Condition(BaseModel):
         if self.paired and (self.vendor is None or self.method == "mix"):
             raise ValueError("paired needs a vendor and the method latent")
         return self
+
+    @model_serializer(mode="wrap")
+    def _lean(self, plain: Callable[[Condition], dict[str, object]]) -> dict[str, object]:
+        """Leave `paired` out where it is not asked for: such a request is what it was before there were pairs."""
+        fields = plain(self)
+        if not self.paired:
+            fields.pop("paired", None)
+        return fields
 
     @property
     def key(self) -> int:

@@ -7,14 +7,18 @@ did not gets the likeliest of the other tissues.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as fn
 from numpy.typing import NDArray
+from safetensors.torch import load, save
 from scipy import ndimage
 from torch import Tensor
 
@@ -44,6 +48,9 @@ def segmentor_of(bundle: Bundle) -> Segmentor:
     InputError
         If it has none.
     """
+    if SEGMENTOR not in bundle.description.networks:
+        hint = "Fit it again; bundles of earlier versions have none"
+        raise InputError(f"bundle {bundle.name}", expected=f"a network {SEGMENTOR}", got="none", hint=hint)
     net = bundle.network(SEGMENTOR)
     if not isinstance(net, Segmentor):
         raise InputError(f"bundle {bundle.name}", expected=f"a segmentor as {SEGMENTOR}", got=type(net).__name__)
@@ -119,10 +126,15 @@ class TissueCohort(SourceCohort):
 
     def fingerprint(self) -> str:
         """Return a text that changes when the cohort or a weight of the segmentor does."""
+        return f"{self._cohort.fingerprint()}, tissues by {self.labelled_by[:16]}"
+
+    @property
+    def labelled_by(self) -> str:
+        """SHA-256 of the segmentor's weights."""
         weights = hashlib.sha256()
         for value in self._net.state_dict().values():
             weights.update(value.cpu().numpy().tobytes())
-        return f"{self._cohort.fingerprint()}, tissues by {weights.hexdigest()[:16]}"
+        return weights.hexdigest()
 
     def __len__(self) -> int:
         """Return the number of subjects."""
@@ -133,12 +145,32 @@ class TissueCohort(SourceCohort):
         share_processors()
         return label_tissues(self._net, self._cohort[index])[0]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what crosses to another process: weights as bytes, since torch would open a file for every tensor."""
+        plain = {name: value for name, value in self.__dict__.items() if name != "_net"}
+        weights = save({name: value.contiguous() for name, value in self._net.state_dict().items()})
+        return {**plain, "_arguments": json.dumps(self._net.arguments), "_weights": weights}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what another process sent."""
+        self._net = _rebuilt(state.pop("_arguments"), state.pop("_weights"))
+        self.__dict__.update(state)
+
+
+@functools.lru_cache(maxsize=1)
+def _rebuilt(arguments: str, weights: bytes) -> Segmentor:
+    """Return the network of these arguments (JSON) and weights, built once per process however many subjects come."""
+    net = Segmentor(**json.loads(arguments))
+    net.load_state_dict(load(weights))
+    return net.eval()
+
 
 def pose_of(net: Segmentor, image: Volume) -> Move:
     """Return the move that brings a stack to lie as the segmentor knows hearts to lie, found by trying all eight.
 
-    In the right pose the network is most certain of what it sees, averaged over the pixels that it takes for heart.
-    Which end of the stack is the base is not asked, since slices are segmented one by one.
+    In the right pose the network sees most heart and is most certain of it: probabilities of heart are squared and
+    added up. Which end of the stack is the base is not asked, since slices are segmented one by one; for the same
+    reason a mirrored image is not told from one whose slices run the other way.
     """
     middle = len(image.voxels) // 2
     part = slice(max(0, middle - _TRIED // 2), middle - _TRIED // 2 + _TRIED)

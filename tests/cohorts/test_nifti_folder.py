@@ -10,7 +10,7 @@ from synthgen.cohorts.nifti import write_volume
 from synthgen.cohorts.nifti_folder import TABLE, NiftiFolder, write_subjects
 from synthgen.errors import InputError
 from synthgen.labels import Pathology, Phase, Sex, Vendor
-from synthgen.subjects import SourceCohort
+from synthgen.subjects import Body, SourceCohort
 
 
 def save(folder, subject):
@@ -66,8 +66,10 @@ def test_what_is_written_reads_back(tmp_path, subject, scheme):
     if scheme == "tissue":
         labels = {p: v.with_voxels(np.where(v.voxels == 0, 6, v.voxels)) for p, v in made[0].labels.items()}
         made[0] = replace(made[0], labels=labels)
-    write_subjects(iter(made), tmp_path)
+    made[1] = replace(made[1], body=Body(height_cm=165.4475, weight_kg=52.2661))
+    write_subjects(iter(made), tmp_path, {"name": "those", "licence": "theirs", "citation": "them"})
     read = NiftiFolder(tmp_path, label_scheme=scheme)
+    assert (read.name, read.licence, read.citation) == ("those", "theirs", "them")
     for number, known in enumerate(made):
         got = read[number]
         assert (got.subject_id, got.pathology, got.vendor) == (known.subject_id, known.pathology, known.vendor)
@@ -81,7 +83,15 @@ def test_what_is_written_reads_back(tmp_path, subject, scheme):
 def test_ids_that_cannot_name_folders_are_not_written(tmp_path, subject, ids):
     """A path in an id and an id that comes twice are refused."""
     with pytest.raises(InputError, match="an id of its own"):
-        write_subjects((subject(name, size=64) for name in ids), tmp_path)
+        write_subjects((subject(name, size=64) for name in ids), tmp_path, {})
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"licence": 1}', "[" * 100_000])
+def test_a_folder_that_says_nonsense_about_itself_is_refused(tmp_path, rows, text):
+    """What is no JSON, no object, or not of texts is named."""
+    (tmp_path / "cohort.json").write_text(text)
+    with pytest.raises(InputError, match=r"cohort\.json"):
+        NiftiFolder(tmp_path)
 
 
 def test_tissue_labels_need_the_tissue_scheme(tmp_path, rows, subject):

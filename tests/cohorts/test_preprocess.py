@@ -9,6 +9,7 @@ import pytest
 from synthgen.cohorts.acdc import Acdc
 from synthgen.cohorts.preprocess import prepare
 from synthgen.errors import InputError
+from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.indices import measure
 from synthgen.labels import HEART, Pathology, Phase, Tissue
 from synthgen.volumes import Volume, stack_affine
@@ -172,3 +173,22 @@ def test_the_real_scale_no_longer_tells_the_class(acdc_folder):
         got = prepare(source)
         assert max(image.max() for image in got.images.values()) == 1.0
         assert min(image.min() for image in got.images.values()) == -1.0
+
+
+def test_whole_pixels_are_not_interpolated_again():
+    """On a grid of the wanted spacing, prepared pixels are the source's; on another grid it makes no difference."""
+    hearts = VirtualHearts(1, seed=2, pixels=144, spacing_mm=1.5)
+    subject = hearts[0]
+    whole = prepare(subject, whole_pixels=True)
+    source = subject.images[Phase.ED].voxels
+    found = whole.images[Phase.ED]
+    place = whole.affine[:3, 3] - subject.images[Phase.ED].affine[:3, 3]
+    step = np.linalg.solve(subject.images[Phase.ED].affine[:3, :3], place)
+    np.testing.assert_allclose(step, np.rint(step), atol=1e-6)
+    column, row = (int(v) for v in np.rint(step[:2]))
+    window = source[:, row : row + 128, column : column + 128]
+    clipped = np.abs(found) < 1
+    correlation = np.corrcoef(found[clipped], window[clipped])[0, 1]
+    assert correlation > 1 - 1e-6
+    other = VirtualHearts(1, seed=2, pixels=96, spacing_mm=2.0)[0]
+    np.testing.assert_array_equal(prepare(other, whole_pixels=True).images[Phase.ED], prepare(other).images[Phase.ED])

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from itertools import product
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from synthgen.cohorts.orientation import Move
-from synthgen.engine.tissue_maps import TissueMap, label_tissues, pose_of, segmentor_of, tissue_map
+from synthgen.engine.tissue_maps import TissueCohort, TissueMap, label_tissues, pose_of, segmentor_of, tissue_map
 from synthgen.evaluation.overlap import dice
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import HEART, Phase, Tissue
 from synthgen.networks.bundle import load_bundle
+from synthgen.networks.initialise import initialise
 from synthgen.networks.segmentor import Segmentor
+from synthgen.seeding import torch_stream
 from synthgen.subjects import SourceSubject
 
 
@@ -62,6 +66,21 @@ def test_labelled_subjects_keep_their_hearts(net: Segmentor, subject: SourceSubj
         heart = np.isin(known, HEART)
         np.testing.assert_array_equal(made[heart], known[heart])
         assert not np.isin(made[~heart], HEART).any()
+
+
+def test_a_labelled_cohort_crosses_to_other_processes(subject: SourceSubject) -> None:
+    """It opens no file when it is sent, and labels there what it labels here."""
+    net = initialise(Segmentor(widths=[4, 8, 8]), torch_stream(1)).eval()
+    hearts = VirtualHearts(1, seed=77, pixels=64, spacing_mm=3.0)
+    cohort = TissueCohort(hearts, net)
+    files = Path("/proc/self/fd")  # Linux
+    before = len(list(files.iterdir())) if files.exists() else 0
+    sent = [ForkingPickler.dumps(cohort) for _ in range(3)]
+    if before:
+        assert len(list(files.iterdir())) == before
+    there = ForkingPickler.loads(sent[0])
+    assert there.fingerprint() == cohort.fingerprint()
+    np.testing.assert_array_equal(there[0].labels[Phase.ED].voxels, cohort[0].labels[Phase.ED].voxels)
 
 
 @pytest.mark.parametrize("move", [Move(False, *m) for m in product((False, True), repeat=3)], ids=str)
