@@ -68,7 +68,7 @@ def test_what_cannot_be_told_apart_is_refused(dataset: Path, tmp_path: Path) -> 
     """A cohort of one vendor, and a dataset with a vendor that the cohort lacks."""
     with pytest.raises(InputError, match="at least two vendors"):
         recognise_vendors(PublishedCohort(dataset), hearts(4, 0, (Vendor.D,)), tmp_path / "a")
-    single = hearts(12, 0, (Vendor.A,))  # the only D is held out
+    single = hearts(22, 0, (Vendor.A, Vendor.B))  # the only D, the last, will be held out
     single.subject_vendors[-1] = Vendor.D
     with pytest.raises(InputError, match="got vendor D"):
         recognise_vendors(PublishedCohort(dataset), single, tmp_path / "c")
