@@ -15,7 +15,8 @@ import numpy as np
 from synthgen.cohorts.assembly import staged_folder
 from synthgen.cohorts.nifti import read_frames, write_frames
 from synthgen.cohorts.nifti_folder import write_subjects
-from synthgen.engine.tissue_maps import label_tissues, pose_of, segmentor_of, tissue_map
+from synthgen.cohorts.orientation import pose_by_affine
+from synthgen.engine.tissue_maps import label_tissues, segmentor_of, tissue_map
 from synthgen.errors import InputError
 from synthgen.evaluation.overlap import Spread, dice_of_subject, summarise
 from synthgen.labels import Phase
@@ -56,7 +57,8 @@ class Agreement:
 def segment_image(image: Path, out: Path, *, bundle: str | Path = "default") -> Path:
     """Write the tissues of every frame of a NIfTI file, in the codes of `Tissue`, on the file's own grid.
 
-    The stack may lie in any of eight ways in plane; which one it is, is found on its first frame.
+    The network knows hearts with the right ventricle to the left and the chest wall up. An affine that points where
+    hearts point tells how a stack must be turned in plane for that; with any other it is taken as it lies.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def segment_image(image: Path, out: Path, *, bundle: str | Path = "default") -> 
     frames = read_frames(image, kind="image", frames=None)
     if not all(float(np.ptp(frame.voxels)) > 0 for frame in frames):
         raise InputError(image, expected="images with contrast", got="a frame of one grey level")
-    pose = pose_of(net, frames[0])
+    pose = pose_by_affine(frames[0])
     labels = []
     for frame in frames:
         found = tissue_map(net, pose.apply(frame))

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from safetensors.torch import load, save
 from scipy import ndimage
 from torch import Tensor
 
-from synthgen.cohorts.orientation import Move
 from synthgen.errors import InputError
 from synthgen.labels import HEART, Phase, Tissue
 from synthgen.networks.bundle import Bundle
@@ -33,11 +31,6 @@ from synthgen.volumes import Volume
 
 SEGMENTOR = "segmentor"
 """Name of the network in a bundle."""
-
-_TRIED = 3
-"""Slices from the middle of a stack that its pose is judged by."""
-
-_POSES = tuple(Move(swap_xy=s, flip_y=y, flip_x=x) for s, y, x in product((False, True), repeat=3))
 
 
 def segmentor_of(bundle: Bundle) -> Segmentor:
@@ -163,25 +156,6 @@ def _rebuilt(arguments: str, weights: bytes) -> Segmentor:
     net = Segmentor(**json.loads(arguments))
     net.load_state_dict(load(weights))
     return net.eval()
-
-
-def pose_of(net: Segmentor, image: Volume) -> Move:
-    """Return the move that brings a stack to lie as the segmentor knows hearts to lie, found by trying all eight.
-
-    In the right pose the network sees most heart and is most certain of it: probabilities of heart are squared and
-    added up. Which end of the stack is the base is not asked, since slices are segmented one by one; for the same
-    reason a mirrored image is not told from one whose slices run the other way.
-    """
-    middle = len(image.voxels) // 2
-    part = slice(max(0, middle - _TRIED // 2), middle - _TRIED // 2 + _TRIED)
-    likelihoods = [_likelihoods(net, *_posed(image, part, pose)) for pose in _POSES]
-    scores = [float(found[:, list(HEART)].amax(1).square().sum()) for found in likelihoods]
-    return _POSES[int(np.argmax(scores))]
-
-
-def _posed(image: Volume, part: slice, pose: Move) -> tuple[NDArray, tuple[float, float, float]]:
-    moved = pose.apply(image)
-    return moved.voxels[part], moved.spacing_mm
 
 
 def _likelihoods(net: Segmentor, voxels: NDArray, spacing_mm: tuple[float, float, float]) -> Tensor:

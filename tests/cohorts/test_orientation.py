@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from synthgen.cohorts.orientation import Move, find_move
+from synthgen.cohorts.orientation import Move, find_move, pose_by_affine
 from synthgen.errors import InputError
 from synthgen.labels import Phase, Tissue
 from synthgen.volumes import Volume
@@ -35,6 +35,21 @@ def test_a_move_can_be_undone(subject, move):
     volume = subject(size=64, slices=5, spacing=(9.0, 1.4, 1.9)).labels[Phase.ED]
     oblong = Volume(volume.voxels[:, :, :48], volume.spacing_mm, volume.affine)
     np.testing.assert_array_equal(move.undo(move.apply(oblong).voxels), oblong.voxels)
+
+
+@pytest.mark.parametrize("move", MOVES, ids=str)
+def test_a_true_affine_tells_how_an_unlabelled_image_lies(subject, move):
+    """However it was flipped and turned, in plane it comes back as it was; slices stay in their order."""
+    straight = subject(size=64).images[Phase.ED]
+    turned = move.apply(straight)
+    back = pose_by_affine(turned).apply(turned)
+    wanted = Move(flip_z=move.flip_z).apply(straight)
+    np.testing.assert_array_equal(back.voxels, wanted.voxels)
+
+
+def test_without_a_true_affine_an_unlabelled_image_stays(subject):
+    """A default affine says nothing."""
+    assert pose_by_affine(subject(size=64, rotation=DEFAULT).images[Phase.ED]) == Move()
 
 
 @pytest.mark.parametrize("move", MOVES, ids=str)

@@ -1,16 +1,14 @@
-"""Tissue maps: hearts of experts stay, nothing is left empty, every pose is found."""
+"""Tissue maps: hearts of experts stay, nothing is left empty, and it crosses to other processes."""
 
 from __future__ import annotations
 
-from itertools import product
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from synthgen.cohorts.orientation import Move
-from synthgen.engine.tissue_maps import TissueCohort, TissueMap, label_tissues, pose_of, segmentor_of, tissue_map
+from synthgen.engine.tissue_maps import TissueCohort, TissueMap, label_tissues, segmentor_of, tissue_map
 from synthgen.evaluation.overlap import dice
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import HEART, Phase, Tissue
@@ -81,11 +79,3 @@ def test_a_labelled_cohort_crosses_to_other_processes(subject: SourceSubject) ->
     there = ForkingPickler.loads(sent[0])
     assert there.fingerprint() == cohort.fingerprint()
     np.testing.assert_array_equal(there[0].labels[Phase.ED].voxels, cohort[0].labels[Phase.ED].voxels)
-
-
-@pytest.mark.parametrize("move", [Move(False, *m) for m in product((False, True), repeat=3)], ids=str)
-def test_the_pose_of_a_stack_is_found(net: Segmentor, subject: SourceSubject, move: Move) -> None:
-    """However a stack was turned in plane, it is turned back."""
-    image = subject.images[Phase.ED]
-    turned = move.apply(image)
-    np.testing.assert_array_equal(pose_of(net, turned).apply(turned).voxels, image.voxels)
