@@ -105,7 +105,6 @@ def test_labels_of_the_heart_alone_are_what_such_an_arm_sees(tmp_path: Path, mon
 
     monkeypatch.setattr(quality, "SpadeObjective", Spy)
     compare_renderers(hearts(), tmp_path / "study", study("spade-heart"))
-    torch.set_num_threads(1)
     assert len(seen) > 2
     assert max(seen) == max(HEART)
 
@@ -115,7 +114,6 @@ def test_a_study_goes_on_with_more_arms(folder: Path) -> None:
     counted: set[str] = set()
     report = Report(count=lambda noun, _done, _total: counted.add(noun))
     outcome = compare_renderers(hearts(), folder, study("spade-heart-25", "spade"), report=report)
-    torch.set_num_threads(1)
     assert [arm.name for arm in outcome.arms] == ["spade-heart-25", "spade"]
     assert not counted
     compare_renderers(hearts(), folder, study(*ARMS))

@@ -17,27 +17,7 @@ from torch import Tensor, nn
 _SLOPE = 0.2
 
 
-class _FromLabels(nn.Module):
-    """What both share: their arguments and how labels, style and noise become one input."""
-
-    def __init__(self, image_size: int, classes: int, style_dim: int, **others: object) -> None:
-        super().__init__()
-        self.arguments = {"image_size": image_size, "classes": classes, "style_dim": style_dim, **others}
-        self.image_size, self.classes, self.style_dim = image_size, classes, style_dim
-
-    def forward(self, labels: Tensor, style: Tensor, noise: Tensor, *, tables_from: int | None = None) -> Tensor:  # noqa: ARG002 - the call of `SpadeGenerator`
-        """Return images `(B, 1, H, W)` in [-1, 1] of labels `(B, H, W)`, styles `(B, S)`, noise `(B, 1, H, W)`."""
-        one_hot = fn.one_hot(labels.to(torch.int64), self.classes).permute(0, 3, 1, 2).to(torch.float32)
-        spread = style[:, :, None, None].expand(-1, -1, *labels.shape[1:])
-        x = torch.cat([one_hot, spread, noise], dim=1).contiguous(memory_format=torch.channels_last)
-        return torch.tanh(self.draw(x))
-
-    def draw(self, x: Tensor) -> Tensor:
-        """Return the image before it is squashed, `(B, 1, H, W)`."""
-        raise NotImplementedError
-
-
-class Pix2PixGenerator(_FromLabels):
+class Pix2PixGenerator(nn.Module):
     """U-Net of stride-2 convolutions with skip connections.
 
     Parameters
@@ -56,7 +36,11 @@ class Pix2PixGenerator(_FromLabels):
         style_dim: int = 16,
         widths: Sequence[int] = (32, 64, 128, 160, 192),
     ) -> None:
-        super().__init__(image_size, classes, style_dim, widths=list(widths))
+        super().__init__()
+        self.arguments = {
+            "image_size": image_size, "classes": classes, "style_dim": style_dim, "widths": list(widths),
+        }  # fmt: skip
+        self.classes, self.style_dim = classes, style_dim
         first = classes + style_dim + 1
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise((first, *widths)))
         self.down_norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
@@ -68,8 +52,9 @@ class Pix2PixGenerator(_FromLabels):
         self.up_norms = nn.ModuleList(nn.BatchNorm2d(width) for width in outwards)
         self.head = nn.Conv2d(widths[0], 1, 3, padding=1)
 
-    def draw(self, x: Tensor) -> Tensor:
-        """Return the image before it is squashed, `(B, 1, H, W)`."""
+    def forward(self, labels: Tensor, style: Tensor, noise: Tensor, *, tables_from: int | None = None) -> Tensor:  # noqa: ARG002 - the call of `SpadeGenerator`
+        """Return images `(B, 1, H, W)` in [-1, 1] of labels `(B, H, W)`, styles `(B, S)`, noise `(B, 1, H, W)`."""
+        x = _joined(labels, style, noise, self.classes)
         features = []
         for conv, norm in zip(self.down, self.down_norms, strict=True):
             x = fn.leaky_relu(norm(conv(x)), _SLOPE)
@@ -77,10 +62,10 @@ class Pix2PixGenerator(_FromLabels):
         for number, (conv, norm) in enumerate(zip(self.up, self.up_norms, strict=True)):
             x = x if not number else torch.cat([x, features[-1 - number]], dim=1)
             x = fn.relu(norm(conv(x)))
-        return self.head(x)
+        return torch.tanh(self.head(x))
 
 
-class Pix2PixHdGenerator(_FromLabels):
+class Pix2PixHdGenerator(nn.Module):
     """The global generator: a wide first convolution, halvings, residual blocks, doublings.
 
     Parameters
@@ -102,7 +87,11 @@ class Pix2PixHdGenerator(_FromLabels):
         widths: Sequence[int] = (36, 72, 144),
         blocks: int = 6,
     ) -> None:
-        super().__init__(image_size, classes, style_dim, widths=list(widths), blocks=blocks)
+        super().__init__()
+        self.arguments = {
+            "image_size": image_size, "classes": classes, "style_dim": style_dim, "widths": list(widths), "blocks": blocks,
+        }  # fmt: skip
+        self.classes, self.style_dim = classes, style_dim
         self.stem = _normed(nn.Conv2d(classes + style_dim + 1, widths[0], 7, padding=3), widths[0])
         self.down = nn.ModuleList(_normed(nn.Conv2d(a, b, 3, stride=2, padding=1), b) for a, b in pairwise(widths))
         self.blocks = nn.ModuleList(_Residual(widths[-1]) for _ in range(blocks))
@@ -112,8 +101,9 @@ class Pix2PixHdGenerator(_FromLabels):
         )
         self.head = nn.Conv2d(widths[0], 1, 7, padding=3)
 
-    def draw(self, x: Tensor) -> Tensor:
-        """Return the image before it is squashed, `(B, 1, H, W)`."""
+    def forward(self, labels: Tensor, style: Tensor, noise: Tensor, *, tables_from: int | None = None) -> Tensor:  # noqa: ARG002 - the call of `SpadeGenerator`
+        """Return images `(B, 1, H, W)` in [-1, 1] of labels `(B, H, W)`, styles `(B, S)`, noise `(B, 1, H, W)`."""
+        x = _joined(labels, style, noise, self.classes)
         x = fn.relu(self.stem(x))
         for layer in self.down:
             x = fn.relu(layer(x))
@@ -121,7 +111,14 @@ class Pix2PixHdGenerator(_FromLabels):
             x = block(x)
         for layer in self.up:
             x = fn.relu(layer(x))
-        return self.head(x)
+        return torch.tanh(self.head(x))
+
+
+def _joined(labels: Tensor, style: Tensor, noise: Tensor, classes: int) -> Tensor:
+    """Return the one-hot label map, the style everywhere alike, and the noise as channels of one input."""
+    one_hot = fn.one_hot(labels.to(torch.int64), classes).permute(0, 3, 1, 2).to(torch.float32)
+    spread = style[:, :, None, None].expand(-1, -1, *labels.shape[1:])
+    return torch.cat([one_hot, spread, noise], dim=1).contiguous(memory_format=torch.channels_last)
 
 
 class _Residual(nn.Module):
