@@ -89,7 +89,8 @@ class Pix2PixHdGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.arguments = {
-            "image_size": image_size, "classes": classes, "style_dim": style_dim, "widths": list(widths), "blocks": blocks,
+            "image_size": image_size, "classes": classes, "style_dim": style_dim,
+            "widths": list(widths), "blocks": blocks,
         }  # fmt: skip
         self.classes, self.style_dim = classes, style_dim
         self.stem = _normed(nn.Conv2d(classes + style_dim + 1, widths[0], 7, padding=3), widths[0])
