@@ -3,7 +3,7 @@
 `tiny`
     Seconds on one core; for tests.
 `small`
-    The shipped bundle; fitted on two CPU cores in about two hours.
+    The shipped bundle; fitted on two CPU cores in about three hours.
 `paper`
     The papers' sizes; for a GPU.
 
