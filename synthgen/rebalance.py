@@ -29,8 +29,7 @@ from synthgen.cohorts.prepared import PreparedStore
 from synthgen.cohorts.preprocess import PreparedSubject
 from synthgen.cohorts.selection import Selection
 from synthgen.engine.anatomies import ANATOMIES_FILE
-from synthgen.engine.donors import DonorBank
-from synthgen.engine.generate import DONORS_FILE, UnreachableError
+from synthgen.engine.generate import UnreachableError
 from synthgen.engine.made_cohort import GeneratedCohort, RerenderedCohort
 from synthgen.engine.plan import plan, require_factors
 from synthgen.engine.recipe import Recipe
@@ -55,21 +54,26 @@ from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE, claim_fol
 from synthgen.evaluation.subject_split import split_subjects
 from synthgen.evaluation.tiers import TIERS, Tier
 from synthgen.factors.latents import LATENTS_FILE, LatentBank
-from synthgen.fit import fit
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Pathology, Vendor
-from synthgen.networks.bundle import Bundle, load_bundle
+from synthgen.networks.bundle import Bundle
 from synthgen.networks.classifier import CLASSES
 from synthgen.networks.device import device_of
 from synthgen.processes import usable_processors
+from synthgen.study_sources import (
+    bundle_name,
+    fit_bundle,
+    hearts_of,
+    open_bundle,
+    origin,
+    prepare_parts,
+    refuse_if_seen,
+)
 from synthgen.subjects import SourceCohort
 from synthgen.training.acgan import AcganObjective
 from synthgen.training.loop import train
 from synthgen.training.pairs import LevelPairs
 from synthgen.training.report import Report
-
-FIT = "fit"
-"""Instead of a bundle's name: fit one here, on the training subjects."""
 
 CONTROLS = (ORIGINAL, OVERSAMPLING)
 """Arms that all others are compared with."""
@@ -78,8 +82,8 @@ SET_FILE = "set.json"
 _TRAININGS = 1_000
 """Training seeds of a study lie so far from those of the next."""
 
-_TRAIN_SEED, _TEST_SEED, _ORACLE_SEED = 1_000, 2_000, 1_000_000
-"""Added to a study's seed for its virtual hearts; the default bundle's are those of seed 0."""
+_ORACLE_SEED = 1_000_000
+"""Added to the seed of the oracle's virtual hearts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,16 +178,6 @@ class _Data:
     test: list[PreparedSubject]
 
 
-def pseudo_real(count: int, *, seed: int = 0, test_count: int) -> tuple[VirtualHearts, VirtualHearts]:
-    """Return virtual hearts to train on and to test on, none of which the default bundle has seen.
-
-    The test hearts have another seed and another setting of the simulator: they are imaged at each scanner's own pixel
-    size (1.1 to 1.55 mm, drawn per subject), those to train on at 1.5 mm. Anatomy and contrast are of one population.
-    """
-    test = VirtualHearts(test_count, seed=_TEST_SEED + seed, pixels=176, spacing_mm=None)
-    return VirtualHearts(count, seed=_TRAIN_SEED + seed), test
-
-
 def rebalance(
     cohort: SourceCohort,
     out: Path | str,
@@ -217,12 +211,14 @@ def rebalance(
     names, left_out = _possible(study, thinned)
     plans = [plan_arm(name, kinds, study.rarity) for name in names]
     makes = any(arm.generated or arm.rerendered for arm in plans)  # AC-GAN is no bundle
-    bundle = _opened(study, thinned) if makes else None
+    bundle = open_bundle(bundle_name(study.bundle, thinned), thinned) if makes else None
+    if bundle is not None and study.arms is not None and {MIX, *ABLATIONS} & set(study.arms):
+        require_factors(bundle)
     data = _prepare(thinned, tested, out, study, report)
     if bundle is not None:
-        _refuse_if_seen(bundle, data)
+        refuse_if_seen(bundle, data.test)
     elif makes:
-        bundle = _fitted(data, out, study, report)
+        bundle = fit_bundle(thinned, out, study.sizes, seed=study.seed, device=study.device, report=report)
     if bundle is not None and study.arms is None:
         left_out |= _beyond(bundle, thinned, plans)
     plans = [arm for arm in plans if arm.name not in left_out]
@@ -254,27 +250,18 @@ def _prepare(thinned: SourceCohort, test: SourceCohort, out: Path, study: Study,
     described = {
         "cohort": thinned.name, "train_fingerprint": thinned.fingerprint(), "test_fingerprint": test.fingerprint(),
         "by": study.rarity.by, "rare": study.rarity.rare and str(study.rarity.rare), "tier": study.tier,
-        "seed": study.seed, "bundle": _bundle_name(study, thinned),
+        "seed": study.seed, "bundle": bundle_name(study.bundle, thinned),
     }  # fmt: skip
     claim_folder(out, described)
-    sizes = study.sizes
-    parts: dict[str, list[PreparedSubject]] = {}
-    for name, part in (("train", thinned), ("test", test)):
-        folder, noun = out / "prepared" / name, f"{name} subjects prepared"
-        store = PreparedStore(folder, pixels=sizes.pixels, spacing_mm=sizes.spacing_mm)
-        store.fill(part, progress=partial(report.count, noun))
-        parts[name] = list(store)
+    parts = prepare_parts({"train": thinned, "test": test}, out, study.sizes, report)
     ids = {name: [subject.subject_id for subject in subjects] for name, subjects in parts.items()}
-    if set(ids["train"]) & set(ids["test"]):
-        shared = sorted(set(ids["train"]) & set(ids["test"]))
-        raise InputError("test subjects", expected="none that trains", got=f"{len(shared)}, such as {shared[0]}")
     write_json(out / SPLIT_FILE, {**described, **ids})
     return _Data(cohort=thinned, train=parts["train"], test=parts["test"])
 
 
 def _possible(study: Study, cohort: SourceCohort) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the arms to try, and those left out since the cohort cannot do them."""
-    if _hearts(cohort) is not None:
+    if hearts_of(cohort) is not None:
         return _asked(study) or study.rarity.arms, {}
     reason = "there is no simulator of patients"
     if study.arms is not None and ORACLE in study.arms:
@@ -284,54 +271,6 @@ def _possible(study: Study, cohort: SourceCohort) -> tuple[tuple[str, ...], dict
 
 def _asked(study: Study) -> tuple[str, ...]:
     return tuple(dict.fromkeys(study.arms or ()))
-
-
-def _hearts(cohort: SourceCohort) -> VirtualHearts | None:
-    while isinstance(cohort, Selection):
-        cohort = cohort.cohort
-    return cohort if isinstance(cohort, VirtualHearts) else None
-
-
-def _bundle_name(study: Study, cohort: SourceCohort) -> str:
-    return study.bundle or ("default" if _hearts(cohort) is not None else FIT)
-
-
-def _opened(study: Study, cohort: SourceCohort) -> Bundle | None:
-    """Return the bundle that was handed in, None if one is to be fitted; refuse one of other patients."""
-    name = _bundle_name(study, cohort)
-    if name == FIT:
-        return None
-    bundle = load_bundle(name)
-    if cohort.of_patients and bundle.description.provenance.get("source") != cohort.fingerprint():
-        raise InputError(
-            f"bundle {bundle.name}",
-            expected="one that was fitted on the training subjects of this study, and on nobody else",
-            got="one fitted on others",
-            hint=f"With --bundle {FIT} the study fits one",
-        )
-    if study.arms is not None and {MIX, *ABLATIONS} & set(study.arms):
-        require_factors(bundle)
-    return bundle
-
-
-def _refuse_if_seen(bundle: Bundle, data: _Data) -> None:
-    """Refuse a bundle that holds a test subject; of virtual hearts, whose ids it keeps, one is enough to tell."""
-    donors = set(DonorBank.from_tensors(bundle.tensors(DONORS_FILE)).ids)
-    seen = sorted(donors.intersection(subject.subject_id for subject in data.test))
-    if seen:
-        raise InputError(f"bundle {bundle.name}", expected="one that saw no test subject", got=f"{seen[0]} in it")
-
-
-def _fitted(data: _Data, out: Path, study: Study, report: Report) -> Bundle:
-    """Return a generator fitted on the training subjects, now or before."""
-    folder, sizes = out / "bundle", study.sizes
-    if not folder.exists():
-        report.stage(f"fitting a generator on {len(data.train)} training subjects")
-        fit(
-            data.cohort, folder, preset=sizes.preset, budget=sizes.budget, seed=study.seed, device=study.device,
-            keep_anatomy=True, report=report,
-        )  # fmt: skip
-    return load_bundle(folder)
 
 
 def _beyond(bundle: Bundle, cohort: SourceCohort, plans: Sequence[Arm]) -> dict[str, str]:
@@ -405,7 +344,7 @@ def _imitated(
 
 def _made(arm: Arm, data: _Data, bundle: Bundle | None, study: Study) -> list[SourceCohort]:
     """Return the cohorts that the arm adds; nothing is made yet."""
-    hearts = _hearts(data.cohort)
+    hearts = hearts_of(data.cohort)
     if arm.simulated and hearts is not None:
         return [
             VirtualHearts(
@@ -454,12 +393,6 @@ def _document(outcome: Outcome, data: _Data, study: Study, bundle: Bundle | None
     return {
         "cohort": data.cohort.name, "train": dict(kept), "test": len(data.test), "rarity": asdict(study.rarity),
         "tier": study.tier, "sizes": asdict(study.sizes), "seeds": study.seeds, "seed": study.seed,
-        "bundle": _source(bundle) if bundle else None, "left_out": outcome.left_out, "torch": torch.__version__,
+        "bundle": origin(bundle) if bundle else None, "left_out": outcome.left_out, "torch": torch.__version__,
         "differences": intervals, "arms": arms,
     }  # fmt: skip
-
-
-def _source(bundle: Bundle) -> dict[str, object]:
-    """Return what a bundle was fitted on, for the reader to judge who saw what."""
-    described = bundle.description
-    return {"name": bundle.name, "fitted_on": described.provenance.get("source"), **described.source.model_dump()}

@@ -29,7 +29,8 @@ from synthgen.evaluation.arms import (
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Pathology, Phase
-from synthgen.rebalance import Outcome, Study, pseudo_real, rebalance
+from synthgen.rebalance import Outcome, Study, rebalance
+from synthgen.study_sources import pseudo_real
 
 CLASSES = (Pathology.NOR, Pathology.HCM)
 COHORT = VirtualHearts(4, seed=1, pathologies=CLASSES, pixels=64, spacing_mm=3.0)
@@ -184,7 +185,7 @@ def test_a_bundle_that_has_seen_a_test_subject_is_refused(monkeypatch, done: Out
         def from_tensors(cls, _tensors):
             return cls()
 
-    monkeypatch.setattr("synthgen.rebalance.DonorBank", Bank)
+    monkeypatch.setattr("synthgen.study_sources.DonorBank", Bank)
     with pytest.raises(InputError, match=test_id):
         run(done.folder)
 
@@ -195,7 +196,7 @@ def test_an_arm_that_cannot_be_done_is_refused_before_any_work(wanted: str, monk
     cohort = COHORT
     if wanted == "oracle":
         cohort = Patients(9, seed=1, pixels=64, spacing_mm=3.0)
-        monkeypatch.setattr("synthgen.rebalance._hearts", lambda _cohort: None)
+        monkeypatch.setattr("synthgen.rebalance.hearts_of", lambda _cohort: None)
     monkeypatch.setattr("synthgen.engine.plan.ANATOMIES_FILE", "there is none")
     study = Study(rarity=RARE, arms=(ORIGINAL, wanted), tier="tiny", bundle=str(shared_bundle()))
     with pytest.raises(InputError, match=r"factors|oracle"):

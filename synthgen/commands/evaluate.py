@@ -11,12 +11,12 @@ import click
 from synthgen.commands.console import Reporter, emit
 from synthgen.commands.fit import open_cohort
 from synthgen.commands.options import FOLDER, device_option, json_option, seed_option
+from synthgen.commands.replacement import replacement, transfer
+from synthgen.commands.tables import head, interval, millimetres, percent
 from synthgen.errors import InputError
 
 if TYPE_CHECKING:
     from synthgen.evaluation.arms import Rarity
-    from synthgen.evaluation.bootstrap import Interval
-    from synthgen.evaluation.overlap import Spread
     from synthgen.few_labels import Outcome
     from synthgen.quality import Outcome as Compared
     from synthgen.rebalance import Outcome as Balanced
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 @click.group()
 def evaluate() -> None:
     """Measure what networks learn from a cohort."""
+
+
+evaluate.add_command(replacement)
+evaluate.add_command(transfer)
 
 
 @evaluate.command()
@@ -173,8 +177,9 @@ def rebalance(
     from synthgen.evaluation.study_folder import RESULTS_FILE
     from synthgen.evaluation.tiers import TIERS
     from synthgen.hearts.virtual_hearts import VirtualHearts
-    from synthgen.rebalance import Study, pseudo_real
+    from synthgen.rebalance import Study
     from synthgen.rebalance import rebalance as run
+    from synthgen.study_sources import pseudo_real
     from synthgen.training.report import Report
 
     rarity = _rarity(by, rare, keep)
@@ -247,14 +252,14 @@ def quality(
 def _quality_tables(outcome: Compared) -> str:
     """Return the arms and their differences to the first as tables in Markdown."""
     lines = [f"{outcome.tested} subjects tested; mean and standard deviation over them", ""]
-    lines += _head(["arm", "trained on", "SSIM", "PSNR dB", "NRMSE"])
+    lines += head(["arm", "trained on", "SSIM", "PSNR dB", "NRMSE"])
     for arm in outcome.arms:
         s = arm.summary
         cells = [f"{s['ssim'].mean:.3f} ± {s['ssim'].sd:.3f}", f"{s['psnr_db'].mean:.1f} ± {s['psnr_db'].sd:.1f}"]
         lines.append(
             f"| {arm.name} | {arm.trained} | {' | '.join(cells)} | {s['nrmse'].mean:.3f} ± {s['nrmse'].sd:.3f} |"
         )
-    lines += ["", *_head([f"difference to {outcome.arms[0].name}", "SSIM", "PSNR dB", "NRMSE"])]
+    lines += ["", *head([f"difference to {outcome.arms[0].name}", "SSIM", "PSNR dB", "NRMSE"])]
     for name, found in outcome.differences.items():
         cells = [f"{i.difference:+.3f} [{i.low:+.3f}, {i.high:+.3f}]" for i in found.values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -265,7 +270,7 @@ def _quality_tables(outcome: Compared) -> str:
 @click.argument("dataset", type=FOLDER)
 @click.argument("cohort")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the study: new, or one to go on with.")
-@click.option("--samples", type=click.IntRange(min=1), default=8_000, show_default=True, help="Levels learnt from.")
+@click.option("--samples", type=click.IntRange(min=1), default=24_000, show_default=True, help="Levels learnt from.")
 @device_option
 @seed_option
 @json_option
@@ -292,7 +297,7 @@ def _recognition_table(found: Recognition) -> str:
     """Return both confusion tables in Markdown."""
     from synthgen.vendor_check import VENDORS, recognised
 
-    lines = _head(["said to be", "subjects", *(f"taken for {v}" for v in VENDORS), "recognised"])
+    lines = head(["said to be", "subjects", *(f"taken for {v}" for v in VENDORS), "recognised"])
     for part, confusion in (("held out", found.held_out), ("dataset", found.dataset)):
         for vendor, row in confusion.items():
             counts = [str(row.get(v.value, 0)) for v in VENDORS]
@@ -327,13 +332,13 @@ def _balanced_tables(outcome: Balanced) -> str:
         f"{tested} subjects tested, {trainings} trainings per arm; mean and standard deviation over the trainings",
         "Accuracy and Dice in percent, HD95 in mm",
         "",
-        *_head(header),
+        *head(header),
     ]
     for arm in outcome.arms:
         summary = arm.summary()
         right = [summary["accuracy"], *([summary["rare_accuracy"]] if of_rare else [])]
-        cells = [_percent(s) for s in (*right, *(summary[place] for place in places[:3]))]
-        cells += [_millimetres(summary[place]) for place in places[3:]]
+        cells = [percent(s) for s in (*right, *(summary[place] for place in places[:3]))]
+        cells += [millimetres(summary[place]) for place in places[3:]]
         lines.append(f"| {arm.name} | {arm.trained} | {arm.added} | {' | '.join(cells)} |")
     rare_dice = [] if rare is None else [f"Dice {rare}"]
     names = [
@@ -344,29 +349,10 @@ def _balanced_tables(outcome: Balanced) -> str:
         "hd95_mm",
     ]
     lines += ["", "Differences, percentage points and mm, with 95 % intervals over trainings and subjects", ""]
-    lines += _head(["difference", "accuracy", *of_rare, "Dice", *rare_dice, "HD95"])
+    lines += head(["difference", "accuracy", *of_rare, "Dice", *rare_dice, "HD95"])
     for control, arms in outcome.differences.items():
         for name, found in arms.items():
-            cells = [_interval(found[measure], 1 if measure == "hd95_mm" else 100) for measure in names]
+            cells = [interval(found[measure], 1 if measure == "hd95_mm" else 100) for measure in names]
             lines.append(f"| {name} - {control} | {' | '.join(cells)} |")
     lines += [f"\n{name} left out: {reason}" for name, reason in outcome.left_out.items()]
     return "\n".join([*lines, "", f"results in {outcome.folder}"])
-
-
-def _head(cells: list[str]) -> list[str]:
-    return [f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
-
-
-def _percent(spread: Spread) -> str:
-    return f"{100 * spread.mean:.1f} ± {100 * spread.sd:.1f}" if spread.count else "n/a"
-
-
-def _millimetres(spread: Spread) -> str:
-    return f"{spread.mean:.1f} ± {spread.sd:.1f}" if spread.count else "n/a"
-
-
-def _interval(interval: Interval, factor: float) -> str:
-    if not interval.subjects:
-        return "n/a"
-    middle, low, high = (factor * value for value in (interval.difference, interval.low, interval.high))
-    return f"{middle:+.1f} [{low:+.1f}, {high:+.1f}]"

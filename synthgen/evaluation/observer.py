@@ -30,7 +30,7 @@ Scores = dict[str, dict[str, Any]]
 
 
 class Observer:
-    """Trains a residual classifier and a U-Net and tests both.
+    """Trains a residual classifier and a U-Net, or one of them, and tests what was trained.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Observer:
     test
         Subjects to test on, on the grid of `sizes`.
     rarity
-        Which of them count as rare.
+        Which of them count as rare; None: none.
     device
         `cpu` or a CUDA device.
     count
@@ -50,7 +50,7 @@ class Observer:
         self,
         sizes: Tier,
         test: Sequence[PreparedSubject],
-        rarity: Rarity,
+        rarity: Rarity | None = None,
         *,
         device: str = "cpu",
         count: Callable[[str, int, int], None] = lambda *_: None,
@@ -63,6 +63,7 @@ class Observer:
         folder: Path,
         seed: int,
         *,
+        diagnose: bool = True,
         segment: bool = True,
         imitate: Callable[[LevelPairs], LevelPairs] = lambda levels: levels,
     ) -> Scores:
@@ -74,8 +75,8 @@ class Observer:
             Of this training alone; what is finished in it is read, what was interrupted goes on.
         seed
             Of weights, order and motion.
-        segment
-            Whether the U-Net is trained too.
+        diagnose, segment
+            Whether the classifier is trained, and the U-Net.
         imitate
             Adds levels without anatomy to those that the classifier learns.
 
@@ -84,15 +85,21 @@ class Observer:
         InputError
             If `folder` holds a training on other subjects, or with other settings or another seed.
         """
-        diagnosis = DiagnosisObjective(
-            imitate(collect_pairs(subjects)), self.sizes.diagnosis, seed=seed, device=self.device
-        )
-        out = self._once(folder / "classifier", diagnosis, lambda: self._diagnose(diagnosis))
+        out = {subject.subject_id: self._known(subject) for subject in self.test}
+        if diagnose:
+            pairs = imitate(collect_pairs(subjects))
+            diagnosis = DiagnosisObjective(pairs, self.sizes.diagnosis, seed=seed, device=self.device)
+            out = self._once(folder / "classifier", diagnosis, lambda: self._diagnose(diagnosis))
         if not segment:
             return out
         unet = SegmentationObjective(collect(subjects), self.sizes.segmentation, seed=seed, device=self.device)
         found = self._once(folder / "segmentor", unet, lambda: self._segment(unet))
         return {name: {**scores, **found[name]} for name, scores in out.items()}
+
+    def _known(self, subject: PreparedSubject) -> dict[str, Any]:
+        """Return what is known of a test subject whatever a network says."""
+        rare = self.rarity is not None and self.rarity.concerns((subject.pathology, subject.vendor))
+        return {"class": str(subject.pathology), "vendor": str(subject.vendor), "rare": rare}
 
     def _once(
         self, folder: Path, objective: DiagnosisObjective | SegmentationObjective, score: Callable[[], Scores]
@@ -121,9 +128,7 @@ class Observer:
             found = subject_confidence(objective.classifier.probabilities(images)).cpu()
             guess = CLASSES[int(found.argmax())]
             out[subject.subject_id] = {
-                "class": str(subject.pathology),
-                "vendor": str(subject.vendor),
-                "rare": self.rarity.concerns((subject.pathology, subject.vendor)),
+                **self._known(subject),
                 "guess": str(guess),
                 "probabilities": {str(p): round(float(found[i]), 6) for i, p in enumerate(CLASSES)},
                 "right": int(guess is subject.pathology),

@@ -1,0 +1,281 @@
+"""`measure_replacement`: whether a segmentor trained on synthetic subjects is as good as one trained on real ones.
+
+Section 4.6 of Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123) on any cohort: real subjects are replaced,
+or joined, by new images of their own varied label maps in drawn vendor styles, or by subjects with new anatomy. And
+`measure_transfer`: a segmentor that never saw a subject of the cohort that tests it.
+
+Who saw what. Test subjects are seen by nobody, the generator included, which is fitted on the training subjects alone;
+see `study_sources`. Every training and every set lies in a folder of its own; made again, the same call goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from synthgen.cohorts.prepared import PreparedStore
+from synthgen.cohorts.preprocess import PreparedSubject
+from synthgen.cohorts.selection import Selection
+from synthgen.engine.made_cohort import GeneratedCohort, RerenderedCohort
+from synthgen.engine.plan import plan
+from synthgen.engine.recipe import Condition, Recipe
+from synthgen.errors import InputError
+from synthgen.evaluation.arm_scores import ArmScores
+from synthgen.evaluation.bootstrap import Interval
+from synthgen.evaluation.observer import Observer
+from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE, claim_folder, write_json
+from synthgen.evaluation.subject_split import split_subjects
+from synthgen.evaluation.tiers import TIERS, Tier
+from synthgen.labels import Pathology
+from synthgen.networks.bundle import Bundle
+from synthgen.networks.device import device_of
+from synthgen.processes import usable_processors
+from synthgen.study_sources import bundle_name, fit_bundle, open_bundle, origin, prepare_parts, refuse_if_seen
+from synthgen.subjects import SourceCohort
+from synthgen.training.report import Report
+
+REAL, SYNTHETIC, LATENT = "real", "synthetic", "latent"
+"""Training subjects as they are; their varied label maps with new images; new anatomies of the same classes."""
+
+ARMS = (REAL, SYNTHETIC, LATENT, f"{REAL}+{SYNTHETIC}", f"{REAL}+{LATENT}")
+"""What is compared unless something else is asked for."""
+
+TRANSFER = "transfer"
+"""Name of the one arm of `measure_transfer`."""
+
+SET_FILE = "set.json"
+_TRAININGS = 1_000
+"""Training seeds of a study lie so far from those of the next."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is compared.
+
+    Attributes
+    ----------
+    arms
+        Of `ARMS`; differences are to `real`.
+    copies
+        Synthetic subjects per training subject, in every arm that has any.
+    seeds
+        Trainings in each arm, from seed 0.
+    tier
+        A row of `evaluation.tiers.TIERS`; every training makes as many steps.
+    bundle
+        Name or folder of the generator, or `study_sources.FIT`; None: that for patients, `default` for virtual hearts.
+    seed
+        Root of all other chance: split, synthetic subjects, intervals.
+    device
+        `auto`, `cpu` or a CUDA device; for training.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range.
+    """
+
+    arms: tuple[str, ...] = ARMS
+    copies: int = 4
+    seeds: int = 3
+    tier: str = "small"
+    bundle: str | None = None
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done, before any work."""
+        if self.tier not in TIERS:
+            raise InputError("tier", expected=f"one of {', '.join(TIERS)}", got=repr(self.tier))
+        device_of(self.device)
+        for name, value in (("seeds", self.seeds), ("copies", self.copies)):
+            if value < 1:
+                raise InputError(name, expected="at least 1", got=f"{value}")
+        if not self.arms or len(set(self.arms)) != len(self.arms):
+            raise InputError("arm", expected="different arms, at least one", got=", ".join(self.arms) or "none")
+        for arm in self.arms:
+            if arm not in ARMS:
+                raise InputError("arm", expected=f"one of {', '.join(ARMS)}", got=repr(arm))
+
+    @property
+    def sizes(self) -> Tier:
+        """The row of the table."""
+        return TIERS[self.tier]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What was found out.
+
+    Attributes
+    ----------
+    folder
+        Where everything lies.
+    arms
+        Scores, in the order asked for.
+    """
+
+    folder: Path
+    arms: list[ArmScores]
+
+    def differences(self, seed: int = 0) -> dict[str, dict[str, Interval]]:
+        """Return the intervals of `dice` and `hd95_mm` of every other arm minus `real`; none without that arm."""
+        by_name = {arm.name: arm for arm in self.arms}
+        if REAL not in by_name:
+            return {}
+        others = [arm for arm in self.arms if arm.name != REAL]
+        found = {arm.name: arm.against(by_name[REAL], seed=seed) for arm in others}
+        return {name: {measure: row[measure] for measure in ("dice", "hd95_mm")} for name, row in found.items()}
+
+    def share(self, arm: ArmScores) -> float:
+        """Return an arm's mean Dice over that of `real`; NaN without that arm."""
+        real = [other.spread("dice/mean").mean for other in self.arms if other.name == REAL]
+        return arm.spread("dice/mean").mean / real[0] if real else float("nan")
+
+
+def measure_replacement(
+    cohort: SourceCohort,
+    out: Path | str,
+    study: Study | None = None,
+    *,
+    test: SourceCohort | None = None,
+    report: Report | None = None,
+) -> Outcome:
+    """Train a U-Net in every arm with every seed, and measure it on held-out subjects.
+
+    Parameters
+    ----------
+    cohort
+        Whose subjects train; tissues that nobody labelled are labelled by the bundle's segmentor for rendering.
+    out
+        Folder of this study alone. What is finished in it stays; arms and seeds may be added later.
+    test
+        Who tests; None: 30 % of `cohort`, stratified by class.
+
+    Raises
+    ------
+    InputError
+        If `out` holds something else or another study, or the bundle does not fit the cohort.
+    UnreachableError
+        If an arm needs a subject that the generator does not reach.
+    """
+    out, study, report = Path(out), study or Study(), report or Report()
+    torch.set_num_threads(usable_processors())
+    train, tested = cohort, test
+    if tested is None:
+        split = split_subjects(cohort.subject_pathologies, seed=study.seed)
+        train, tested = Selection(cohort, split.train), Selection(cohort, split.test)
+    name = bundle_name(study.bundle, train)
+    makes = study.arms != (REAL,)
+    bundle = open_bundle(name, train) if makes else None
+    described = _described(train, tested, study) | {"bundle": name, "copies": study.copies}
+    claim_folder(out, described)
+    parts = prepare_parts({"train": train, "test": tested}, out, study.sizes, report)
+    ids = {part: [subject.subject_id for subject in subjects] for part, subjects in parts.items()}
+    write_json(out / SPLIT_FILE, {**described, **ids})
+    if bundle is not None:
+        refuse_if_seen(bundle, parts["test"])
+    elif makes:
+        bundle = fit_bundle(train, out, study.sizes, seed=study.seed, device=study.device, report=report)
+    outcome = Outcome(folder=out, arms=[])
+    for arm in study.arms:
+        subjects = [*parts["train"]] if REAL in arm.split("+") else []
+        for kind in arm.split("+"):
+            if kind != REAL and bundle is not None:
+                subjects += _made(kind, train, bundle, out, study, report)
+        outcome.arms.append(_trained(arm, subjects, parts["test"], out, study, report))
+        write_json(out / RESULTS_FILE, _document(outcome, train, study, bundle))  # readable while the rest is trained
+    return outcome
+
+
+def measure_transfer(
+    train: SourceCohort,
+    test: SourceCohort,
+    out: Path | str,
+    study: Study | None = None,
+    *,
+    report: Report | None = None,
+) -> Outcome:
+    """Train a U-Net on one cohort, such as a synthetic one, and measure it on all subjects of another.
+
+    The arm is called `transfer`; of `study`, seeds, tier, seed and device count.
+
+    Raises
+    ------
+    InputError
+        If `out` holds something else or another study.
+    """
+    out, study, report = Path(out), study or Study(), report or Report()
+    torch.set_num_threads(usable_processors())
+    described = _described(train, test, study) | {"transfer": True}
+    claim_folder(out, described)
+    parts = prepare_parts({"train": train, "test": test}, out, study.sizes, report)
+    outcome = Outcome(folder=out, arms=[_trained(TRANSFER, parts["train"], parts["test"], out, study, report)])
+    write_json(out / RESULTS_FILE, _document(outcome, train, study, None))
+    return outcome
+
+
+def _described(train: SourceCohort, test: SourceCohort, study: Study) -> dict[str, object]:
+    """Return what a study must share with the folder that it goes on in."""
+    return {
+        "cohort": train.name, "train_fingerprint": train.fingerprint(), "test_fingerprint": test.fingerprint(),
+        "tier": study.tier, "seed": study.seed,
+    }  # fmt: skip
+
+
+def _made(
+    kind: str, train: SourceCohort, bundle: Bundle, out: Path, study: Study, report: Report
+) -> list[PreparedSubject]:
+    """Return the synthetic subjects of one kind, made now or before."""
+    if kind == SYNTHETIC:
+        wanted = [(number, None) for _ in range(study.copies) for number in range(len(train))]
+        cohort: SourceCohort = RerenderedCohort(bundle, train, wanted, seed=study.seed, varied=True)
+    else:
+        counts = Counter(train.subject_pathologies)
+        conditions = tuple(Condition(pathology=p, count=study.copies * counts[p]) for p in Pathology if counts[p])
+        cohort = GeneratedCohort(bundle, plan(Recipe(conditions=conditions, seed=study.seed), bundle))
+    folder = out / "sets" / kind
+    claim_folder(folder, {"fingerprint": hashlib.sha256(cohort.fingerprint().encode()).hexdigest()}, file=SET_FILE)
+    store = PreparedStore(folder, pixels=study.sizes.pixels, spacing_mm=study.sizes.spacing_mm)
+    store.fill(cohort, progress=partial(report.count, f"{kind} subjects made"))
+    return list(store)
+
+
+def _trained(
+    arm: str,
+    subjects: Sequence[PreparedSubject],
+    test: Sequence[PreparedSubject],
+    out: Path,
+    study: Study,
+    report: Report,
+) -> ArmScores:
+    """Train with every seed, and return the scores."""
+    observer = Observer(study.sizes, test, device=device_of(study.device), count=report.count)
+    rows = []
+    for seed in range(study.seeds):
+        report.stage(f"{arm}, seed {seed}: {len(subjects)} subjects")
+        folder = out / "arms" / arm / f"seed-{seed}"
+        rows.append(observer.observe(subjects, folder, _TRAININGS * study.seed + seed, diagnose=False))
+    return ArmScores(name=arm, trained=len(subjects), added=0, subjects=rows)
+
+
+def _document(outcome: Outcome, train: SourceCohort, study: Study, bundle: Bundle | None) -> dict[str, object]:
+    """Return the results as JSON-able values, with all that they depend on."""
+    arms = [
+        {"name": arm.name, "trained": arm.trained, "share_of_real": outcome.share(arm),
+         "summary": {name: asdict(s) for name, s in arm.summary().items() if name.startswith(("dice/", "hd95_mm/"))},
+         "seeds": arm.subjects}
+        for arm in outcome.arms
+    ]  # fmt: skip
+    found = {name: {m: asdict(i) for m, i in row.items()} for name, row in outcome.differences(study.seed).items()}
+    return {
+        "cohort": train.name, "train": len(train), "test": len(outcome.arms[0].subjects[0]), "copies": study.copies,
+        "tier": study.tier, "sizes": asdict(study.sizes), "seeds": study.seeds, "seed": study.seed,
+        "bundle": origin(bundle) if bundle else None, "torch": torch.__version__, "differences": found, "arms": arms,
+    }  # fmt: skip

@@ -1,0 +1,137 @@
+"""Real subjects replaced by synthetic ones, on a few hearts and the tiny bundle: what holds whatever is learnt."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_bundle import shared_bundle
+
+from synthgen import cli
+from synthgen.cohorts import prepared
+from synthgen.cohorts.prepared import PreparedStore
+from synthgen.errors import InputError
+from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE
+from synthgen.hearts.virtual_hearts import VirtualHearts
+from synthgen.labels import Pathology, Phase
+from synthgen.replacement import ARMS, LATENT, REAL, SYNTHETIC, Outcome, Study, measure_replacement, measure_transfer
+from synthgen.simulate import simulate
+
+CLASSES = (Pathology.NOR, Pathology.HCM)
+COHORT = VirtualHearts(4, seed=1, pathologies=CLASSES, pixels=64, spacing_mm=3.0)
+TEST = VirtualHearts(2, seed=2, pathologies=CLASSES, pixels=64, spacing_mm=3.0)
+TINY = Study(copies=1, seeds=2, tier="tiny", bundle=str(shared_bundle()))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_one_process() -> None:
+    """Subjects are prepared here: starting processes would take longer than all the rest."""
+
+    def fill(store, cohort, *, workers=None, progress=None) -> None:
+        for i in range(len(cohort)):
+            if not store._file(i).exists():
+                prepared._prepare_one(cohort, i, store._file(i), store.pixels, store.spacing_mm)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PreparedStore, "fill", fill)
+        patch.setattr("synthgen.replacement.usable_processors", lambda: 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> Outcome:
+    """A finished study of all arms."""
+    return measure_replacement(COHORT, tmp_path_factory.mktemp("replacement") / "study", TINY, test=TEST)
+
+
+def test_arms_train_on_what_their_names_say(done: Outcome) -> None:
+    """Real subjects, as many synthetic ones, or both; all are tested on the same subjects with every seed."""
+    assert [(arm.name, arm.trained) for arm in done.arms] == list(zip(ARMS, (4, 4, 4, 8, 8), strict=True))
+    split = json.loads((done.folder / SPLIT_FILE).read_text())
+    for arm in done.arms:
+        assert [sorted(seed) for seed in arm.subjects] == [sorted(split["test"])] * 2
+        assert arm.table("dice/mean").shape == (2, 2)
+        assert np.isfinite(arm.table("hd95_mm/mean")).all()
+    steps = [file.read_text().splitlines()[-1] for file in done.folder.glob("arms/*/seed-*/segmentor/statistics.jsonl")]
+    assert len(steps) == 10
+    assert len({json.loads(step)["step"] for step in steps}) == 1
+
+
+def test_synthetic_subjects_are_known_maps_varied(done: Outcome) -> None:
+    """New images of the training subjects' own maps, bent; new anatomies are nobody's."""
+    known = {s.subject_id: s for s in PreparedStore(done.folder / "prepared" / "train", pixels=32, spacing_mm=6.0)}
+    varied = list(PreparedStore(done.folder / "sets" / SYNTHETIC, pixels=32, spacing_mm=6.0))
+    assert sorted(s.pathology for s in varied) == sorted(s.pathology for s in known.values())
+    same = []
+    for subject in varied:
+        original = known[subject.subject_id.rsplit("-", 2)[0]]
+        same.append(np.mean([(subject.labels[p] == original.labels[p]).mean() for p in Phase]))
+    assert 0.6 < min(same) < 0.999  # some are hardly varied: pixels are large
+    new = PreparedStore(done.folder / "sets" / LATENT, pixels=32, spacing_mm=6.0)
+    assert not {s.subject_id for s in new} & set(known)
+
+
+def test_differences_and_shares_are_to_real(done: Outcome) -> None:
+    """They are those of the means; the file has them."""
+    real, synthetic = done.arms[0], done.arms[1]
+    found = done.differences()[SYNTHETIC]["dice"]
+    assert found.difference == pytest.approx(synthetic.table("dice/mean").mean() - real.table("dice/mean").mean())
+    assert done.share(real) == 1
+    assert done.share(synthetic) == pytest.approx(synthetic.spread("dice/mean").mean / real.spread("dice/mean").mean)
+    written = json.loads((done.folder / RESULTS_FILE).read_text())
+    assert written["differences"][SYNTHETIC]["dice"]["difference"] == pytest.approx(found.difference)
+    assert set(written["arms"][0]["summary"]) == {
+        f"{k}/{s}" for k in ("dice", "hd95_mm") for s in ("lv", "myo", "rv", "mean")
+    }
+
+
+def test_what_is_done_is_read(done: Outcome) -> None:
+    """Again with fewer arms, a study reads what it has."""
+    files = {file: file.stat().st_mtime_ns for file in done.folder.glob("arms/**/*.safetensors")}
+    again = measure_replacement(COHORT, done.folder, replace(TINY, arms=(LATENT,)), test=TEST)
+    assert again.arms[0].subjects == done.arms[2].subjects
+    assert again.differences() == {}
+    assert np.isnan(again.share(again.arms[0]))
+    assert {file: file.stat().st_mtime_ns for file in files} == files
+
+
+def test_another_study_is_not_mixed_in(done: Outcome) -> None:
+    """Another number of copies does not go on in the folder."""
+    with pytest.raises(InputError, match="another copies"):
+        measure_replacement(COHORT, done.folder, replace(TINY, copies=2), test=TEST)
+
+
+@pytest.mark.parametrize("wrong", [{"arms": ("fake",)}, {"arms": ()}, {"copies": 0}, {"seeds": 0}, {"tier": "huge"}])
+def test_what_cannot_be_done_is_refused(wrong: dict) -> None:
+    """Before any work."""
+    with pytest.raises(InputError):
+        replace(TINY, **wrong)
+
+
+def test_transfer_trains_on_one_cohort_and_tests_on_all_of_another(tmp_path: Path, capsys) -> None:
+    """From Python on cohorts, and as a command on a dataset."""
+    study = replace(TINY, seeds=1)
+    outcome = measure_transfer(TEST, COHORT, tmp_path / "a", study)
+    assert (outcome.arms[0].trained, len(outcome.arms[0].subjects[0])) == (2, 4)
+    dataset = simulate(TEST, tmp_path / "set", workers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("synthgen.commands.replacement.open_cohort", lambda _text, seed: COHORT)
+        line = ["evaluate", "transfer", str(dataset), "hearts:4", "--seeds", "1", "--out", str(tmp_path / "b")]
+        patch.setattr("synthgen.replacement.TIERS", {"small": study.sizes})
+        assert cli.run(line) == 0
+    assert "| transfer | 2 |" in capsys.readouterr().out
+    written = json.loads((tmp_path / "b" / RESULTS_FILE).read_text())
+    assert (written["train"], written["test"], written["bundle"]) == (2, 4, None)
+
+
+def test_the_command_prints_arms_and_differences(done: Outcome, tmp_path: Path, capsys, monkeypatch) -> None:
+    """Virtual hearts get test hearts of their own; both tables are printed."""
+    monkeypatch.setattr("synthgen.replacement.measure_replacement", lambda *_, **__: done)
+    line = f"evaluate replacement hearts:9 --copies 1 --out {done.folder}"
+    assert cli.run(line.split()) == 0
+    text = capsys.readouterr().out
+    assert f"| {REAL} | 4 |" in text
+    assert "| synthetic - real | " in text
