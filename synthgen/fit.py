@@ -23,6 +23,7 @@ from synthgen.engine.confidence import calibrate_confidence, confidence_in
 from synthgen.engine.donors import Donor, DonorBank, rotation_of
 from synthgen.engine.gate import Measurement, calibrate, examine
 from synthgen.engine.generate import CLASSIFIER, DONORS_FILE, INJECTOR, LABEL_VAE, SDNET, SPADE
+from synthgen.engine.style_reference import STYLE_ENCODER
 from synthgen.engine.styles import fit_styles
 from synthgen.engine.tissue_maps import SEGMENTOR, TissueCohort, segmentor_of
 from synthgen.errors import InputError
@@ -61,9 +62,6 @@ _HELD_OUT = 5
 
 SHIPPED_BUNDLE = "default"
 """The bundle that comes with the package."""
-
-STYLE_ENCODER = "style_encoder"
-"""Name of the third network in a bundle: it turns a named reference image into a style."""
 
 
 @dataclass(frozen=True, kw_only=True)

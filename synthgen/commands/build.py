@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 @click.option(
     "--paired", is_flag=True, help="Give every subject to each --vendor: the same label maps in other styles."
 )
+@click.option(
+    "--style",
+    "reference",
+    type=FOLDER,
+    default=None,
+    help="Short-axis scan (NIfTI) whose style all images get; --vendor says what they are called.",
+)
 @click.option("--severity", "span", default=None, metavar="LO:HI", help="From 0, normal, to 1, the full class.")
 @click.option(
     "--correlation",
@@ -77,6 +84,7 @@ def build(
     count: int | None,
     styles: tuple[str, ...],
     paired: bool,
+    reference: Path | None,
     span: str | None,
     correlation: str | None,
     method: str | None,
@@ -104,6 +112,7 @@ def build(
         count=count,
         styles=styles,
         paired=paired or None,
+        reference=reference,
         span=span,
         correlation=correlation,
         method=method,
@@ -159,6 +168,7 @@ class _Request:
     count: int | None
     styles: tuple[str, ...]
     paired: bool | None
+    reference: Path | None
     span: str | None
     correlation: str | None
     method: str | None
@@ -182,6 +192,7 @@ class _Request:
         common |= {} if self.span is None else {"severity": severity(self.span)}
         common |= {} if self.method is None else {"method": self.method}
         common |= {} if self.paired is None else {"paired": True}
+        common |= self._style(letters, str(general.get("bundle", "default")))
         conditions = [{"pathology": p, "vendor": v, **common} for p in classes for v in letters or (None,)]
         correlation = {} if self.correlation is None else {"correlation": self.correlation}
         from synthgen.engine.recipe import Recipe
@@ -192,7 +203,7 @@ class _Request:
         """Return the recipe of what a cohort lacks."""
         given = {
             "--target": self.targets, "--count": self.count, "--vendor": self.styles, "--severity": self.span,
-            "--paired": self.paired,
+            "--paired": self.paired, "--style": self.reference,
         }  # fmt: skip
         wrong = [name for name, value in given.items() if value not in (None, ())]
         if wrong or not (self.balance_by and self.like):
@@ -206,9 +217,27 @@ class _Request:
         asked = [condition.model_dump(mode="json", exclude_unset=True) for condition in conditions]
         return Recipe.parse({"conditions": asked, **correlation, **general}, subject="options")
 
+    def _style(self, letters: tuple[Vendor, ...], bundle: str) -> dict[str, object]:
+        """Return the style of the reference as a field of a condition, nothing if there is none."""
+        if self.reference is None:
+            return {}
+        if len(letters) != 1:
+            got = ", ".join(letters) or "none"
+            raise InputError("--style", expected="one --vendor, which says what the style is called", got=got)
+        from synthgen.engine.style_reference import style_reference
+        from synthgen.networks.bundle import load_bundle
+
+        return {"style": style_reference(load_bundle(bundle), self.reference).model_dump(mode="json")}
+
     def recipe_from(self, file: Path, general: Mapping[str, object]) -> Recipe:
         """Return the recipe in `file`, with the general options; others would contradict it."""
-        names = {"targets": "--target", "styles": "--vendor", "span": "--severity", "balance_by": "--balance"}
+        names = {
+            "targets": "--target",
+            "styles": "--vendor",
+            "span": "--severity",
+            "balance_by": "--balance",
+            "reference": "--style",
+        }
         given = [names.get(name, f"--{name}") for name, value in asdict(self).items() if value not in (None, ())]
         if given:
             raise InputError("--recipe", expected="no other option that says what to make", got=", ".join(given))
@@ -234,6 +263,8 @@ def _name(recipe: Recipe) -> str:
     classes = list(dict.fromkeys(str(condition.pathology) for condition in recipe.conditions))
     letters = list(dict.fromkeys(str(condition.vendor) for condition in recipe.conditions if condition.vendor))
     vendor = f"-vendor-{''.join(letters)}" if letters else ""
+    styles = list(dict.fromkeys(c.style.name.split(".")[0] for c in recipe.conditions if c.style))
+    vendor += "".join(f"-style-{name}" for name in styles)
     paired = "-paired" if any(condition.paired for condition in recipe.conditions) else ""
     mixed = "-mix" if any(condition.method == "mix" for condition in recipe.conditions) else ""
     spans = list(dict.fromkeys(c.severity for c in recipe.conditions if "severity" in c.model_fields_set))

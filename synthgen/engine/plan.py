@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from synthgen.engine.anatomies import ANATOMIES_FILE
 from synthgen.engine.recipe import LARGEST_COUNT, Condition, Method, Recipe, RendererName
-from synthgen.engine.styles import vendors_of
+from synthgen.engine.styles import length_of, vendors_of
 from synthgen.errors import InputError
 from synthgen.factors.copula import Correlation
 from synthgen.factors.latents import LATENTS_FILE, LatentBank
@@ -34,6 +34,8 @@ class SubjectSpec:
         Drawn from the condition's range; a mixture makes no use of it.
     method, renderer
         How anatomy and images are made.
+    style
+        Style vector of a reference; None: drawn from the vendor's.
     """
 
     subject_id: str
@@ -47,10 +49,14 @@ class SubjectSpec:
     max_attempts: int
     method: Method = "latent"
     renderer: RendererName = "spade"
+    style: tuple[float, ...] | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the spec as JSON values; a subject's record carries them as its `request`."""
-        return {name: getattr(value, "value", value) for name, value in asdict(self).items()}
+        values = {name: getattr(value, "value", value) for name, value in asdict(self).items()}
+        if self.style is None:
+            del values["style"]  # such a request is what it was before there were references
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> SubjectSpec:
@@ -93,6 +99,13 @@ def plan(recipe: Recipe, bundle: Bundle) -> tuple[SubjectSpec, ...]:
         if condition.vendor is not None and condition.vendor not in vendors:
             raise InputError(
                 f"vendor {condition.vendor}", expected=f"a style of the bundle ({', '.join(vendors)})", got="none"
+            )
+        length = length_of(bundle.description.styles)
+        if condition.style is not None and len(condition.style.vector) != length:
+            got = f"{len(condition.style.vector)}"
+            expected = f"{length} numbers, as the bundle's styles have"
+            raise InputError(
+                f"style {condition.style.name}", expected=expected, got=got, hint="Refer to the scan again"
             )
     if recipe.renderer == "sdnet" or any(condition.method == "mix" for condition in recipe.conditions):
         require_factors(bundle)
@@ -137,6 +150,7 @@ def _spec(
         max_attempts=recipe.max_attempts,
         method=condition.method,
         renderer=recipe.renderer,
+        style=None if condition.style is None else condition.style.vector,
     )
 
 

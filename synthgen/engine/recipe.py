@@ -33,6 +33,23 @@ _SEVERITY = (0.8, 1.0)
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+class StyleReference(BaseModel):
+    """A style that is not drawn: that of one scan. It carries its numbers, so that nobody needs the scan again.
+
+    Attributes
+    ----------
+    name
+        What the reference is called, such as the scan's file.
+    vector
+        Style vector of the bundle's encoder, as long as the bundle's styles are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    vector: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(min_length=1)
+
+
 class Condition(BaseModel):
     """So many subjects of one class.
 
@@ -52,6 +69,8 @@ class Condition(BaseModel):
     paired
         Whether the anatomy does not depend on the vendor: conditions that differ in vendor alone then have the same
         label maps, subject by subject, and differ in style. `latent` only: mixtures are selected by how they look.
+    style
+        The style of all images; None draws one per subject from the vendor's. The vendor is then what they are called.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +81,7 @@ class Condition(BaseModel):
     severity: tuple[_Share, _Share] = _SEVERITY
     method: Method = "latent"
     paired: bool = False
+    style: StyleReference | None = None
 
     @field_validator("severity")
     @classmethod
@@ -82,19 +102,27 @@ class Condition(BaseModel):
             raise ValueError("paired needs a vendor and the method latent")
         return self
 
+    @model_validator(mode="after")
+    def _references_are_of_a_vendor(self) -> Self:
+        if self.style is not None and self.vendor is None:
+            raise ValueError("a style reference needs the vendor whose it is said to be")
+        return self
+
     @model_serializer(mode="wrap")
     def _lean(self, plain: Callable[[Condition], dict[str, object]]) -> dict[str, object]:
-        """Leave `paired` out where it is not asked for: such a request is what it was before there were pairs."""
+        """Leave out what is not asked for and was added later: such a request is what it was before."""
         fields = plain(self)
         if not self.paired:
             fields.pop("paired", None)
+        if self.style is None:
+            fields.pop("style", None)
         return fields
 
     @property
     def key(self) -> int:
         """Number of the condition, its count left out: subject k is the same in a cohort of any size.
 
-        Paired conditions that differ in vendor alone share it.
+        Paired conditions that differ in vendor alone share it, and any that differ in their style reference alone.
         """
         low, high = self.severity
         vendor = "any" if self.paired else self.vendor or ""
@@ -136,9 +164,15 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        keys = [(condition.key, condition.vendor) for condition in self.conditions]
+        keys = [(condition.key, condition.vendor, condition.style) for condition in self.conditions]
         if len(set(keys)) != len(keys):
             raise ValueError("two conditions differ in count only; merge them into one")
+        return self
+
+    @model_validator(mode="after")
+    def _references_are_rendered(self) -> Self:
+        if self.renderer == "sdnet" and any(condition.style for condition in self.conditions):
+            raise ValueError("style references are for the renderer spade; SDNet has styles of its own")
         return self
 
     @property

@@ -48,6 +48,11 @@ def vendors_of(styles: Styles) -> tuple[Vendor, ...]:
     return tuple(vendor for vendor in Vendor if vendor.value in styles)
 
 
+def length_of(styles: Styles) -> int:
+    """Return how many numbers a style vector has."""
+    return len(next(iter(styles.values()))["mean"])
+
+
 def draw_style(styles: Styles, vendor: Vendor, stream: np.random.Generator) -> NDArray[np.float32]:
     """Draw one style vector `(S,)` of `vendor`; standard normal numbers are clipped at 2.5.
 
