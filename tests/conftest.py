@@ -10,6 +10,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+from synthgen.cohorts import prepared
+from synthgen.cohorts.prepared import PreparedStore
+
 _ACDC = "SYNTHGEN_ACDC"
 
 
@@ -46,6 +49,25 @@ def one_torch_thread() -> Iterator[None]:
     """Take back what a use case set: it takes every processor, and the next test would share them with another run."""
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def prepared_here() -> Iterator[None]:
+    """Prepare the subjects of a study in this process: starting others takes longer than a few small subjects do.
+
+    `test_few_labels.py` does without, and so prepares as users do.
+    """
+
+    def fill(store: PreparedStore, cohort, *, workers=None, progress=None) -> None:
+        for number in range(len(cohort)):
+            if not store._file(number).exists():
+                prepared._prepare_one(cohort, number, store._file(number), store.pixels, store.spacing_mm)
+                if progress:
+                    progress(number + 1, len(cohort))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PreparedStore, "fill", fill)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,9 @@ from synthgen.simulate import simulate
 from synthgen.subjects import SourceCohort
 from synthgen.training.report import Report
 
-COHORT = VirtualHearts(10, vendors=[Vendor.B])
+pytestmark = pytest.mark.usefixtures("prepared_here")
+
+COHORT = VirtualHearts(10, vendors=[Vendor.B], pixels=64, spacing_mm=3.0)
 
 
 class Patients(VirtualHearts):
@@ -89,7 +91,7 @@ def test_a_fit_that_was_cut_off_goes_on(fitted: Path, tmp_path: Path) -> None:
 
 def test_nothing_of_a_patient_beyond_numbers(tmp_path: Path) -> None:
     """A bundle of patients carries hashed ids, and bodies of virtual hearts instead of theirs."""
-    patients = Patients(10, seed=5, vendors=[Vendor.B])
+    patients = Patients(10, seed=5, vendors=[Vendor.B], pixels=64, spacing_mm=3.0)
     bundle = load_bundle(_fit(patients, tmp_path / "private"))
     donors = [DonorBank.from_tensors(bundle.tensors(DONORS_FILE))[i] for i in _donor_ids(bundle)]
     assert not any("heart" in donor.subject_id for donor in donors)

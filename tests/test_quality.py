@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from synthgen import cli
 from synthgen.errors import InputError
+from synthgen.evaluation.study_folder import SPLIT_FILE
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import HEART
 from synthgen.networks.image_to_image import Pix2PixGenerator, Pix2PixHdGenerator
@@ -18,6 +20,8 @@ from synthgen.networks.spade import SpadeGenerator
 from synthgen.quality import RENDERERS, Setting, Study, compare_renderers
 from synthgen.training.presets import PRESETS
 from synthgen.training.report import Report
+
+pytestmark = pytest.mark.usefixtures("prepared_here")
 
 ARMS = ("spade", "spade-heart-25", "pix2pixhd", "pix2pix")
 
@@ -82,7 +86,7 @@ def test_every_arm_is_measured_on_the_same_subjects(folder: Path) -> None:
     assert len(set(by_arm)) == len(ARMS)
 
 
-def test_labels_of_the_heart_alone_are_what_such_an_arm_sees(tmp_path: Path, monkeypatch) -> None:
+def test_labels_of_the_heart_alone_are_what_such_an_arm_sees(folder: Path, tmp_path: Path, monkeypatch) -> None:
     """Neither training nor rendering of a heart arm gets a code above 3."""
     from synthgen import quality
 
@@ -104,6 +108,9 @@ def test_labels_of_the_heart_alone_are_what_such_an_arm_sees(tmp_path: Path, mon
             pairs[0][0].register_forward_pre_hook(lambda _net, given: seen.append(int(given[0].max())))
 
     monkeypatch.setattr(quality, "SpadeObjective", Spy)
+    for part in ("prepared", "perceptual"):
+        shutil.copytree(folder / part, tmp_path / "study" / part)
+    shutil.copy(folder / SPLIT_FILE, tmp_path / "study")
     compare_renderers(hearts(), tmp_path / "study", study("spade-heart"))
     assert len(seen) > 2
     assert max(seen) == max(HEART)

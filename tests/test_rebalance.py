@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 from tiny_bundle import shared_bundle
 
-from synthgen.cohorts import prepared
 from synthgen.cohorts.prepared import PreparedStore
 from synthgen.engine.generate import UnreachableError
 from synthgen.errors import InputError
@@ -46,16 +46,9 @@ class Patients(VirtualHearts):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def in_one_process() -> None:
-    """Subjects are prepared here: starting processes would take longer than all the rest."""
-
-    def fill(store, cohort, *, workers=None, progress=None) -> None:
-        for i in range(len(cohort)):
-            if not store._file(i).exists():
-                prepared._prepare_one(cohort, i, store._file(i), store.pixels, store.spacing_mm)
-
+def on_one_processor(prepared_here) -> Iterator[None]:
+    """Networks are trained on one thread."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PreparedStore, "fill", fill)
         patch.setattr("synthgen.rebalance.usable_processors", lambda: 1)
         yield
 

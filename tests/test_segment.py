@@ -78,7 +78,8 @@ def test_the_number_of_workers_does_not_matter(acdc: Path, tmp_path: Path) -> No
 
 def test_the_command_says_how_well_hearts_are_found(acdc: Path, tmp_path: Path, capsys) -> None:
     """A cohort's table on one line; with `--json` one document; a file's name for a file."""
-    assert cli.run(["segment", f"acdc:{acdc}", "--out", str(tmp_path / "a"), "--workers", "1"]) == 0
+    tiny = ["--bundle", str(shared_bundle()), "--workers", "1"]
+    assert cli.run(["segment", f"acdc:{acdc}", "--out", str(tmp_path / "a"), *tiny]) == 0
     assert "tissues of 3 subjects" in capsys.readouterr().out
     image = next(acdc.glob("patient001/*frame??.nii.gz"))
     assert cli.run(["segment", str(image), "--out", str(tmp_path / "b"), "--json"]) == 0

@@ -15,7 +15,9 @@ from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Phase, Vendor
 from synthgen.simulate import simulate
 from synthgen.training.report import Report
-from synthgen.vendor_check import recognise_vendors, recognised
+from synthgen.vendor_check import Recognition, recognise_vendors, recognised
+
+pytestmark = pytest.mark.usefixtures("prepared_here")
 
 SAMPLES = 32
 
@@ -31,6 +33,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return simulate(hearts(2, 5, (Vendor.D,)), tmp_path_factory.mktemp("made") / "set", workers=1)
 
 
+@pytest.fixture(scope="module")
+def study(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recognition]:
+    """A finished study and what it found."""
+    out = tmp_path_factory.mktemp("recognised") / "study"
+    return out, recognise_vendors(PublishedCohort(dataset), hearts(20), out, samples=SAMPLES)
+
+
 def test_a_dataset_is_a_cohort(dataset: Path) -> None:
     """Class, vendor, ids and labels of a published dataset are those that were written."""
     cohort, source = PublishedCohort(dataset), hearts(2, 5, (Vendor.D,))
@@ -43,16 +52,16 @@ def test_a_dataset_is_a_cohort(dataset: Path) -> None:
     assert cohort.fingerprint() == PublishedCohort(dataset).fingerprint()
 
 
-def test_every_subject_is_taken_for_a_vendor(dataset: Path, tmp_path: Path) -> None:
+def test_every_subject_is_taken_for_a_vendor(dataset: Path, study: tuple[Path, Recognition]) -> None:
     """Held-out subjects of each vendor and all of the dataset are counted once; a second run trains nothing."""
-    found = recognise_vendors(PublishedCohort(dataset), hearts(20), tmp_path / "study", samples=SAMPLES)
+    out, found = study
     assert {vendor: sum(row.values()) for vendor, row in found.held_out.items()} == {"A": 3, "D": 3}
     assert {vendor: sum(row.values()) for vendor, row in found.dataset.items()} == {"D": 2}
-    weights = tmp_path / "study" / "classifier" / "snapshot.safetensors"
+    weights = out / "classifier" / "snapshot.safetensors"
     before = weights.stat().st_mtime_ns
     counted: list[str] = []
     report = Report(count=lambda noun, _done, _total: counted.append(noun))
-    again = recognise_vendors(PublishedCohort(dataset), hearts(20), tmp_path / "study", samples=SAMPLES, report=report)
+    again = recognise_vendors(PublishedCohort(dataset), hearts(20), out, samples=SAMPLES, report=report)
     assert again == found
     assert weights.stat().st_mtime_ns == before
     assert not counted
@@ -77,12 +86,12 @@ def test_what_cannot_be_told_apart_is_refused(dataset: Path, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_prints_both_tables(dataset: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_the_command_prints_both_tables(dataset: Path, study: tuple[Path, Recognition], capsys, monkeypatch) -> None:
     """Rows of held-out subjects and of the dataset, a share each, and one document with `--json`."""
     import synthgen.commands.evaluate as module
 
     monkeypatch.setattr(module, "open_cohort", lambda _text, seed: hearts(20, seed))
-    line = ["evaluate", "vendors", str(dataset), "hearts:20", "--out", str(tmp_path / "s"), "--samples", str(SAMPLES)]
+    line = ["evaluate", "vendors", str(dataset), "hearts:20", "--out", str(study[0]), "--samples", str(SAMPLES)]
     assert cli.run(line) == 0
     out = capsys.readouterr().out
     assert "| D, dataset | 2 |" in out
