@@ -114,6 +114,12 @@ class SegmentationSettings(Motion):
         Arguments of `UNet`.
     ema
         Decay per step of the averaged weights, the ones that are kept; 0 keeps the last.
+    cross_entropy
+        Weight of the cross-entropy beside SDNet's Dice loss, which does not look at the background: without it a short
+        training may end with all of the background taken for one structure.
+    scanned
+        Whether shading, tone, sharpness and noise differ from step to step too (`randomisation.Ranges`), and every
+        slice is brought to one grey scale: for images of scanners that were not trained on.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
@@ -121,6 +127,8 @@ class SegmentationSettings(Motion):
     batch_size: int = 4
     learning_rate: float = 1e-4
     ema: float = 0.0
+    cross_entropy: float = 0.0
+    scanned: bool = False
     rotation_degrees: float = 90.0
     shift_pixels: float = 0.0
     zoom: float = 0.0

@@ -9,12 +9,15 @@ from torch import Tensor
 from synthgen.labels import HEART
 from synthgen.networks.label_vae import heart_one_hot
 from synthgen.networks.sdnet import largest
+from synthgen.networks.segmentor import normalised
 from synthgen.networks.unet import UNet
+from synthgen.seeding import Stage, torch_stream
 from synthgen.training import losses
 from synthgen.training.averaging import Averages
 from synthgen.training.data import TrainingSlices
 from synthgen.training.objectives import KeyedObjective, Rows, moved
 from synthgen.training.presets import SegmentationSettings
+from synthgen.training.randomisation import Randomiser, Ranges
 
 
 class SegmentationObjective(KeyedObjective):
@@ -35,13 +38,17 @@ class SegmentationObjective(KeyedObjective):
         optimizer = self.optimizers["unet"]
         self.set_rate(optimizer, self.settings.learning_rate, step)
         images, masks = moved_pairs(*self.batch(rows), self.motion(len(rows), step))
+        if self.settings.scanned:
+            stream = torch_stream(self.seed, step, stage=Stage.AUGMENTATION)
+            images = Randomiser(Ranges(pixels=self.slices.image_size), stream).scanned(normalised(images))
         self.unet.train()
-        dice = losses.mask_dice(self.unet(images).softmax(1)[:, 1:], masks)
+        logits = self.unet(images.contiguous(memory_format=torch.channels_last))
+        dice, entropy = losses.mask_dice(logits.softmax(1)[:, 1:], masks), fn.cross_entropy(logits, _codes(masks))
         optimizer.zero_grad(set_to_none=True)
-        dice.backward()
+        (dice + self.settings.cross_entropy * entropy).backward()
         optimizer.step()
         self.averages.update(step)
-        return {"dice": dice.item()}
+        return {"dice": dice.item(), "cross_entropy": entropy.item()}
 
     def finish(self) -> None:
         """Keep the averaged weights."""
@@ -49,7 +56,13 @@ class SegmentationObjective(KeyedObjective):
 
     def segment(self, images: Tensor) -> Tensor:
         """Return label maps `(N, H, W)` uint8 of images `(N, H, W)`; evaluation mode."""
-        return self.unet.segment(images)
+        return self.unet.segment(normalised(images[:, None])[:, 0] if self.settings.scanned else images)
+
+
+def _codes(masks: Tensor) -> Tensor:
+    """Return label maps `(B, H, W)` int64 of one-hot masks `(B, K, H, W)` of the codes 1 to K."""
+    codes = torch.arange(1, masks.shape[1] + 1, device=masks.device)[:, None, None]
+    return (masks * codes).sum(1).to(torch.int64)
 
 
 def moved_pairs(labels: Tensor, images: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
