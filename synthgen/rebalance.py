@@ -15,7 +15,6 @@ Every training and every generated set lies in a folder of its own; made again, 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +24,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from synthgen.cohorts.prepared import PreparedStore
 from synthgen.cohorts.preprocess import PreparedSubject
 from synthgen.cohorts.selection import Selection
 from synthgen.engine.anatomies import ANATOMIES_FILE
@@ -67,7 +65,9 @@ from synthgen.study_sources import (
     open_bundle,
     origin,
     prepare_parts,
+    prepare_set,
     refuse_if_seen,
+    training_seed,
 )
 from synthgen.subjects import SourceCohort
 from synthgen.training.acgan import AcganObjective
@@ -77,10 +77,6 @@ from synthgen.training.report import Report
 
 CONTROLS = (ORIGINAL, OVERSAMPLING)
 """Arms that all others are compared with."""
-
-SET_FILE = "set.json"
-_TRAININGS = 1_000
-"""Training seeds of a study lie so far from those of the next."""
 
 _ORACLE_SEED = 1_000_000
 """Added to the seed of the oracle's virtual hearts."""
@@ -101,7 +97,7 @@ class Study:
     tier
         A row of `evaluation.tiers.TIERS`.
     bundle
-        Name or folder of the generator, or `FIT`; None: `FIT` for patients, `default` for virtual hearts.
+        Name or folder of the generator, or `study_sources.FIT`; None: that for patients, `default` for virtual hearts.
     seed
         Root of all other chance: split, generated subjects, intervals.
     device
@@ -298,17 +294,14 @@ def _run_arm(arm: Arm, sets: Sequence[SourceCohort], data: _Data, out: Path, stu
     extra = [data.train[number] for number in arm.repeated]
     for number, cohort in enumerate(sets):
         folder = out / "sets" / f"{arm.name}-{number}"
-        claim_folder(folder, {"fingerprint": hashlib.sha256(cohort.fingerprint().encode()).hexdigest()}, file=SET_FILE)
-        store = PreparedStore(folder, pixels=study.sizes.pixels, spacing_mm=study.sizes.spacing_mm)
-        store.fill(cohort, progress=partial(report.count, f"subjects of {arm.name} made"))
-        extra += list(store)
+        extra += prepare_set(cohort, folder, study.sizes, report, f"subjects of {arm.name} made")
     subjects = [data.train[number] for number in arm.kept] + extra
     observer = Observer(study.sizes, data.test, study.rarity, device=study.processor, count=report.count)
     rows = []
     for seed in range(study.seeds):
         report.stage(f"{arm.name}, seed {seed}: {len(arm.kept) + arm.added} subjects, {arm.added} of them added")
         folder = out / "arms" / arm.name / f"seed-{seed}"
-        root = _TRAININGS * study.seed + seed
+        root = training_seed(study.seed, seed)
         imitate = partial(_imitated, arm=arm, data=data, folder=folder, study=study, seed=root, report=report)
         segment = arm.name not in UNSEGMENTED
         rows.append(observer.observe(subjects, folder, root, segment=segment, imitate=imitate))

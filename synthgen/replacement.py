@@ -10,16 +10,13 @@ see `study_sources`. Every training and every set lies in a folder of its own; m
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
 
-from synthgen.cohorts.prepared import PreparedStore
 from synthgen.cohorts.preprocess import PreparedSubject
 from synthgen.cohorts.selection import Selection
 from synthgen.engine.made_cohort import GeneratedCohort, RerenderedCohort
@@ -36,7 +33,16 @@ from synthgen.labels import Pathology
 from synthgen.networks.bundle import Bundle
 from synthgen.networks.device import device_of
 from synthgen.processes import usable_processors
-from synthgen.study_sources import bundle_name, fit_bundle, open_bundle, origin, prepare_parts, refuse_if_seen
+from synthgen.study_sources import (
+    bundle_name,
+    fit_bundle,
+    open_bundle,
+    origin,
+    prepare_parts,
+    prepare_set,
+    refuse_if_seen,
+    training_seed,
+)
 from synthgen.subjects import SourceCohort
 from synthgen.training.report import Report
 
@@ -48,10 +54,6 @@ ARMS = (REAL, SYNTHETIC, LATENT, f"{REAL}+{SYNTHETIC}", f"{REAL}+{LATENT}")
 
 TRANSFER = "transfer"
 """Name of the one arm of `measure_transfer`."""
-
-SET_FILE = "set.json"
-_TRAININGS = 1_000
-"""Training seeds of a study lie so far from those of the next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,11 +247,7 @@ def _made(
         counts = Counter(train.subject_pathologies)
         conditions = tuple(Condition(pathology=p, count=study.copies * counts[p]) for p in Pathology if counts[p])
         cohort = GeneratedCohort(bundle, plan(Recipe(conditions=conditions, seed=study.seed), bundle))
-    folder = out / "sets" / kind
-    claim_folder(folder, {"fingerprint": hashlib.sha256(cohort.fingerprint().encode()).hexdigest()}, file=SET_FILE)
-    store = PreparedStore(folder, pixels=study.sizes.pixels, spacing_mm=study.sizes.spacing_mm)
-    store.fill(cohort, progress=partial(report.count, f"{kind} subjects made"))
-    return list(store)
+    return prepare_set(cohort, out / "sets" / kind, study.sizes, report, f"{kind} subjects made")
 
 
 def _trained(
@@ -266,7 +264,7 @@ def _trained(
     for seed in range(study.seeds):
         report.stage(f"{arm}, seed {seed}: {len(subjects)} subjects")
         folder = out / "arms" / arm / f"seed-{seed}"
-        rows.append(observer.observe(subjects, folder, _TRAININGS * study.seed + seed, diagnose=False))
+        rows.append(observer.observe(subjects, folder, training_seed(study.seed, seed), diagnose=False))
     return ArmScores(name=arm, trained=len(subjects), added=0, subjects=rows)
 
 

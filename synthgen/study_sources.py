@@ -5,6 +5,7 @@ A generator is handed in and checked, or fitted on the training subjects of the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from synthgen.cohorts.selection import Selection
 from synthgen.engine.donors import DonorBank
 from synthgen.engine.generate import DONORS_FILE
 from synthgen.errors import InputError
+from synthgen.evaluation.study_folder import claim_folder
 from synthgen.evaluation.tiers import Tier
 from synthgen.fit import fit
 from synthgen.hearts.virtual_hearts import VirtualHearts
@@ -24,6 +26,12 @@ from synthgen.training.report import Report
 
 FIT = "fit"
 """Instead of a bundle's name: fit one here, on the training subjects."""
+
+SET_FILE = "set.json"
+"""Tells what a folder of made subjects was made from."""
+
+_TRAININGS = 1_000
+"""Training seeds of a study lie so far from those of the next."""
 
 _TRAIN_SEED, _TEST_SEED = 1_000, 2_000
 """Added to a study's seed for its virtual hearts; the default bundle's are those of seed 0."""
@@ -65,6 +73,25 @@ def prepare_parts(
     if shared:
         raise InputError("test subjects", expected="none that trains", got=f"{len(shared)}, such as {shared[0]}")
     return prepared
+
+
+def prepare_set(cohort: SourceCohort, folder: Path, sizes: Tier, report: Report, noun: str) -> list[PreparedSubject]:
+    """Make the subjects of a cohort that a bundle or the simulator makes, on the grid of a tier, now or before.
+
+    Raises
+    ------
+    InputError
+        If `folder` holds what another cohort made.
+    """
+    claim_folder(folder, {"fingerprint": hashlib.sha256(cohort.fingerprint().encode()).hexdigest()}, file=SET_FILE)
+    store = PreparedStore(folder, pixels=sizes.pixels, spacing_mm=sizes.spacing_mm)
+    store.fill(cohort, progress=partial(report.count, noun))
+    return list(store)
+
+
+def training_seed(study_seed: int, number: int) -> int:
+    """Return the root seed of training `number` of a study; no two studies share one."""
+    return _TRAININGS * study_seed + number
 
 
 def bundle_name(asked: str | None, cohort: SourceCohort) -> str:

@@ -233,8 +233,10 @@ class Generator:
         labels = compose(heart.labels, donor, with_body=self.description.label_scheme == "tissue")
         stream = self._style_stream(spec, attempt)
         if spec.renderer == "spade":
-            drawn = draw_style(self.description.styles, spec.vendor, stream)
-            style = drawn if spec.style is None else np.array(spec.style, np.float32)
+            if spec.style is None:
+                style = draw_style(self.description.styles, spec.vendor, stream)
+            else:
+                style = np.array(spec.style, np.float32)
             return _Drawn(labels=labels, images=self._renderer.render(labels, style, spec, attempt), style=style)
         factors = self._factors
         style = draw_style(self.description.modalities, spec.vendor, stream)
