@@ -113,7 +113,7 @@ class Study:
         """
         row = TIERS[self.tier]
         unet = row.segmentation
-        return replace(row, segmentation=replace(unet, samples=3 * unet.samples, cross_entropy=1.0, scanned=True))
+        return replace(row, segmentation=replace(unet, samples=3 * unet.samples, cross_entropy=1.0, randomised=True))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,9 +117,10 @@ class SegmentationSettings(Motion):
     cross_entropy
         Weight of the cross-entropy beside SDNet's Dice loss, which does not look at the background: without it a short
         training may end with all of the background taken for one structure.
-    scanned
-        Whether shading, tone, sharpness and noise differ from step to step too (`randomisation.Ranges`), and every
-        slice is brought to one grey scale: for images of scanners that were not trained on.
+    randomised
+        Whether it sees views as the segmentor of nine tissues does (`randomisation.Ranges`: place, shape, contrast and
+        scanner differ from step to step), on one grey scale: for images of scanners that were not trained on. The
+        motion below is not used then.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
@@ -128,7 +129,7 @@ class SegmentationSettings(Motion):
     learning_rate: float = 1e-4
     ema: float = 0.0
     cross_entropy: float = 0.0
-    scanned: bool = False
+    randomised: bool = False
     rotation_degrees: float = 90.0
     shift_pixels: float = 0.0
     zoom: float = 0.0

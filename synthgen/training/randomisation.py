@@ -105,7 +105,7 @@ class Randomiser:
         shown = fn.grid_sample(normalised(images), grid, mode="bilinear", padding_mode="border", align_corners=False)
         codes = labels[:, None].to(torch.float32)
         moved = fn.grid_sample(codes, grid, mode="nearest", padding_mode="border", align_corners=False)[:, 0].long()
-        return moved, self.scanned(self._recoloured(self._bordered(shown, moved), moved))
+        return moved, self._scanned(self._recoloured(self._bordered(shown, moved), moved))
 
     def _grid(self, count: int, size: int) -> Tensor:
         """Return where each view's pixels lie in its slice, `(B, P, P, 2)`."""
@@ -158,8 +158,8 @@ class Randomiser:
         which = torch.randint(0, fields, (count, len(Tissue)), generator=self._generator).to(labels.device)
         return torch.gather(grey, 1, torch.gather(which, 1, labels.flatten(1))[:, None])
 
-    def scanned(self, images: Tensor) -> Tensor:
-        """Return normalised images `(B, 1, P, P)` with other shading, tone, sharpness and noise; no label is needed."""
+    def _scanned(self, images: Tensor) -> Tensor:
+        """Return normalised images `(B, 1, P, P)` with other shading, tone, sharpness and noise."""
         ranges, count = self.ranges, len(images)
         shading = self._field(count, 1, _SHADES) * ranges.shading * self._chance(count, 1, 1, 1)
         tone = torch.exp(self._normal(count, 1, 1, 1) * ranges.gamma)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as fn
-from torch import Tensor
+from torch import Tensor, nn
 
 from synthgen.labels import HEART
 from synthgen.networks.label_vae import heart_one_hot
@@ -18,6 +18,9 @@ from synthgen.training.data import TrainingSlices
 from synthgen.training.objectives import KeyedObjective, Rows, moved
 from synthgen.training.presets import SegmentationSettings
 from synthgen.training.randomisation import Randomiser, Ranges
+
+STEEPEST = 2.0
+"""Largest norm of a step's gradient; a batch of almost no heart would otherwise throw the weights off."""
 
 
 class SegmentationObjective(KeyedObjective):
@@ -37,15 +40,16 @@ class SegmentationObjective(KeyedObjective):
         """Make one step; return the Dice loss."""
         optimizer = self.optimizers["unet"]
         self.set_rate(optimizer, self.settings.learning_rate, step)
-        images, masks = moved_pairs(*self.batch(rows), self.motion(len(rows), step))
-        if self.settings.scanned:
-            stream = torch_stream(self.seed, step, stage=Stage.AUGMENTATION)
-            images = Randomiser(Ranges(pixels=self.slices.image_size), stream).scanned(normalised(images))
+        if self.settings.randomised:
+            images, masks = self._views(rows, step)
+        else:
+            images, masks = moved_pairs(*self.batch(rows), self.motion(len(rows), step))
         self.unet.train()
-        logits = self.unet(images.contiguous(memory_format=torch.channels_last))
+        logits = self.unet(images)
         dice, entropy = losses.mask_dice(logits.softmax(1)[:, 1:], masks), fn.cross_entropy(logits, _codes(masks))
         optimizer.zero_grad(set_to_none=True)
         (dice + self.settings.cross_entropy * entropy).backward()
+        nn.utils.clip_grad_norm_(self.unet.parameters(), STEEPEST)
         optimizer.step()
         self.averages.update(step)
         return {"dice": dice.item(), "cross_entropy": entropy.item()}
@@ -56,7 +60,15 @@ class SegmentationObjective(KeyedObjective):
 
     def segment(self, images: Tensor) -> Tensor:
         """Return label maps `(N, H, W)` uint8 of images `(N, H, W)`; evaluation mode."""
-        return self.unet.segment(normalised(images[:, None])[:, 0] if self.settings.scanned else images)
+        return self.unet.segment(normalised(images[:, None])[:, 0] if self.settings.randomised else images)
+
+    def _views(self, rows: Rows, step: int) -> tuple[Tensor, Tensor]:
+        """Return random views `(B, 1, H, W)` of the rows and their heart masks `(B, 3, H, W)`."""
+        views = Randomiser(
+            Ranges(pixels=self.slices.image_size), torch_stream(self.seed, step, stage=Stage.AUGMENTATION)
+        )
+        labels, images = views.views(*self.batch(rows))
+        return images.contiguous(memory_format=torch.channels_last), heart_one_hot(labels)[:, 1:]
 
 
 def _codes(masks: Tensor) -> Tensor:

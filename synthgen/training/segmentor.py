@@ -14,9 +14,7 @@ from synthgen.training.data import TrainingSlices
 from synthgen.training.objectives import KeyedObjective, Rows
 from synthgen.training.presets import SegmentorSettings
 from synthgen.training.randomisation import Randomiser
-
-_STEEPEST = 2.0
-"""Largest norm of a step's gradient; a view of almost nothing would otherwise throw the weights off."""
+from synthgen.training.segmentation import STEEPEST
 
 
 class SegmentorObjective(KeyedObjective):
@@ -51,7 +49,7 @@ class SegmentorObjective(KeyedObjective):
         )
         optimizer.zero_grad(set_to_none=True)
         (overlap + self.settings.cross_entropy * entropy).backward()
-        nn.utils.clip_grad_norm_(self.segmentor.parameters(), _STEEPEST)
+        nn.utils.clip_grad_norm_(self.segmentor.parameters(), STEEPEST)
         optimizer.step()
         self.averages.update(step)
         return {"focal_tversky": overlap.item(), "cross_entropy": entropy.item()}

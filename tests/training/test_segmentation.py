@@ -31,17 +31,17 @@ def test_cross_entropy_reaches_the_background() -> None:
 
 def test_scans_differ_from_step_to_step_and_the_same_step_is_the_same() -> None:
     """Training with other scanners is repeatable and is another training than without."""
-    weights = [trained(2, scanned=flag)[0].unet.state_dict() for flag in (True, True, False)]
+    weights = [trained(2, randomised=flag)[0].unet.state_dict() for flag in (True, True, False)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert not all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
 
 
-def test_a_scanned_net_does_not_mind_gain_and_offset() -> None:
+def test_a_randomised_net_does_not_mind_gain_and_offset() -> None:
     """Every slice is brought to one grey scale; without, grey values count."""
     images = torch.from_numpy(slices().images[:3]).float()
     for flag in (True, False):
-        unet = trained(3, scanned=flag, learning_rate=1e-2)[0].unet.eval()
-        net = objective(scanned=flag)
+        unet = trained(3, randomised=flag, learning_rate=1e-2)[0].unet.eval()
+        net = objective(randomised=flag)
         net.unet.load_state_dict(unet.state_dict())
         same = torch.equal(net.segment(images), net.segment(images * 40 + 100))
         assert same == flag
