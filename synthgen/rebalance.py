@@ -50,15 +50,14 @@ from synthgen.evaluation.bootstrap import Interval
 from synthgen.evaluation.observer import Observer
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE, claim_folder, write_json
 from synthgen.evaluation.subject_split import split_subjects
-from synthgen.evaluation.tiers import TIERS, Tier
 from synthgen.factors.latents import LATENTS_FILE, LatentBank
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Pathology, Vendor
 from synthgen.networks.bundle import Bundle
 from synthgen.networks.classifier import CLASSES
-from synthgen.networks.device import device_of
 from synthgen.processes import usable_processors
 from synthgen.study_sources import (
+    Trainings,
     bundle_name,
     fit_bundle,
     hearts_of,
@@ -83,7 +82,7 @@ _ORACLE_SEED = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class Study(Trainings):
     """What is compared.
 
     Attributes
@@ -92,52 +91,18 @@ class Study:
         What is under-represented.
     arms
         Of `evaluation.arms.ARMS`; None: all that the rarity, the bundle and the cohort allow.
-    seeds
-        Trainings of each network in each arm, from seed 0.
-    tier
-        A row of `evaluation.tiers.TIERS`.
-    bundle
-        Name or folder of the generator, or `study_sources.FIT`; None: that for patients, `default` for virtual hearts.
-    seed
-        Root of all other chance: split, generated subjects, intervals.
-    device
-        `auto`, `cpu` or a CUDA device; for training.
-
-    Raises
-    ------
-    InputError
-        If a value is out of its range.
     """
 
     rarity: Rarity
     arms: tuple[str, ...] | None = None
-    seeds: int = 3
-    tier: str = "small"
-    bundle: str | None = None
-    seed: int = 0
-    device: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done, before any work."""
-        if self.tier not in TIERS:
-            raise InputError("tier", expected=f"one of {', '.join(TIERS)}", got=repr(self.tier))
-        device_of(self.device)
-        if self.seeds < 1:
-            raise InputError("seeds", expected="at least 1", got=f"{self.seeds}")
+        super().__post_init__()
         for arm in self.arms or ():
             if arm not in (*self.rarity.arms, *ABLATIONS):
                 expected = f"one of {', '.join((*self.rarity.arms, *ABLATIONS))} by {self.rarity.by}"
                 raise InputError("arm", expected=expected, got=repr(arm))
-
-    @property
-    def processor(self) -> str:
-        """Where networks are trained: the device asked for, with `auto` decided."""
-        return device_of(self.device)
-
-    @property
-    def sizes(self) -> Tier:
-        """The row of the table."""
-        return TIERS[self.tier]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,12 +28,12 @@ from synthgen.evaluation.bootstrap import Interval
 from synthgen.evaluation.observer import Observer
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE, claim_folder, write_json
 from synthgen.evaluation.subject_split import split_subjects
-from synthgen.evaluation.tiers import TIERS, Tier
+from synthgen.evaluation.tiers import Tier
 from synthgen.labels import Pathology
 from synthgen.networks.bundle import Bundle
-from synthgen.networks.device import device_of
 from synthgen.processes import usable_processors
 from synthgen.study_sources import (
+    Trainings,
     bundle_name,
     fit_bundle,
     open_bundle,
@@ -57,7 +57,7 @@ TRANSFER = "transfer"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class Study(Trainings):
     """What is compared.
 
     Attributes
@@ -66,39 +66,16 @@ class Study:
         Of `ARMS`; differences are to `real`.
     copies
         Synthetic subjects per training subject, in every arm that has any.
-    seeds
-        Trainings in each arm, from seed 0.
-    tier
-        A row of `evaluation.tiers.TIERS`; every training makes as many steps.
-    bundle
-        Name or folder of the generator, or `study_sources.FIT`; None: that for patients, `default` for virtual hearts.
-    seed
-        Root of all other chance: split, synthetic subjects, intervals.
-    device
-        `auto`, `cpu` or a CUDA device; for training.
-
-    Raises
-    ------
-    InputError
-        If a value is out of its range.
     """
 
     arms: tuple[str, ...] = ARMS
     copies: int = 4
-    seeds: int = 3
-    tier: str = "small"
-    bundle: str | None = None
-    seed: int = 0
-    device: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done, before any work."""
-        if self.tier not in TIERS:
-            raise InputError("tier", expected=f"one of {', '.join(TIERS)}", got=repr(self.tier))
-        device_of(self.device)
-        for name, value in (("seeds", self.seeds), ("copies", self.copies)):
-            if value < 1:
-                raise InputError(name, expected="at least 1", got=f"{value}")
+        super().__post_init__()
+        if self.copies < 1:
+            raise InputError("copies", expected="at least 1", got=f"{self.copies}")
         if not self.arms or len(set(self.arms)) != len(self.arms):
             raise InputError("arm", expected="different arms, at least one", got=", ".join(self.arms) or "none")
         for arm in self.arms:
@@ -111,7 +88,7 @@ class Study:
 
         Three times as many steps as where real subjects remain: at fewer it is still learning when it stops.
         """
-        row = TIERS[self.tier]
+        row = super().sizes
         unet = row.segmentation
         return replace(row, segmentation=replace(unet, samples=3 * unet.samples, cross_entropy=1.0, randomised=True))
 
@@ -259,7 +236,7 @@ def _trained(
     report: Report,
 ) -> ArmScores:
     """Train with every seed, and return the scores."""
-    observer = Observer(study.sizes, test, device=device_of(study.device), count=report.count)
+    observer = Observer(study.sizes, test, device=study.processor, count=report.count)
     rows = []
     for seed in range(study.seeds):
         report.stage(f"{arm}, seed {seed}: {len(subjects)} subjects")

@@ -1,4 +1,4 @@
-"""What studies are made of: virtual hearts that no bundle has seen, subjects on a common grid, and a generator.
+"""What studies are made of: trainings, virtual hearts that no bundle has seen, prepared subjects, and a generator.
 
 A generator is handed in and checked, or fitted on the training subjects of the study and on nobody else.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from synthgen.engine.donors import DonorBank
 from synthgen.engine.generate import DONORS_FILE
 from synthgen.errors import InputError
 from synthgen.evaluation.study_folder import claim_folder
-from synthgen.evaluation.tiers import Tier
+from synthgen.evaluation.tiers import TIERS, Tier
 from synthgen.fit import fit
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.networks.bundle import Bundle, load_bundle
+from synthgen.networks.device import device_of
 from synthgen.subjects import SourceCohort
 from synthgen.training.report import Report
 
@@ -35,6 +37,54 @@ _TRAININGS = 1_000
 
 _TRAIN_SEED, _TEST_SEED = 1_000, 2_000
 """Added to a study's seed for its virtual hearts; the default bundle's are those of seed 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainings:
+    """What studies of trained networks share.
+
+    Attributes
+    ----------
+    seeds
+        Trainings of each network in each arm, from seed 0.
+    tier
+        A row of `evaluation.tiers.TIERS`.
+    bundle
+        Name or folder of the generator, or `FIT`; None: that for patients, `default` for virtual hearts.
+    seed
+        Root of all other chance: split, synthetic subjects, intervals.
+    device
+        `auto`, `cpu` or a CUDA device; for training.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range.
+    """
+
+    seeds: int = 3
+    tier: str = "small"
+    bundle: str | None = None
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done, before any work."""
+        if self.tier not in TIERS:
+            raise InputError("tier", expected=f"one of {', '.join(TIERS)}", got=repr(self.tier))
+        device_of(self.device)
+        if self.seeds < 1:
+            raise InputError("seeds", expected="at least 1", got=f"{self.seeds}")
+
+    @property
+    def processor(self) -> str:
+        """Where networks are trained: the device asked for, with `auto` decided."""
+        return device_of(self.device)
+
+    @property
+    def sizes(self) -> Tier:
+        """The row of the table."""
+        return TIERS[self.tier]
 
 
 def pseudo_real(count: int, *, seed: int = 0, test_count: int) -> tuple[VirtualHearts, VirtualHearts]:

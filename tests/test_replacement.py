@@ -113,7 +113,7 @@ def test_transfer_trains_on_one_cohort_and_tests_on_all_of_another(tmp_path: Pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("synthgen.commands.replacement.open_cohort", lambda _text, seed: COHORT)
         line = ["evaluate", "transfer", str(dataset), "hearts:4", "--seeds", "1", "--out", str(tmp_path / "b")]
-        patch.setattr("synthgen.replacement.TIERS", {"small": study.sizes})
+        patch.setattr("synthgen.study_sources.TIERS", {"small": study.sizes})
         assert cli.run(line) == 0
     assert "| transfer | 2 |" in capsys.readouterr().out
     written = json.loads((tmp_path / "b" / RESULTS_FILE).read_text())
