@@ -24,6 +24,7 @@ from synthgen.labels import Phase, Sex, Tissue
 _MARGIN_MM = 9.0  # around the outermost surface: the deformation, one pixel, noise
 _BASE_REACH_MM = 84.0  # atria and great vessels
 _MEAN_RADIUS_MM = 33.0  # epicardial radius at the base that atria are scaled to
+_RIM_MM = 3.0
 _CARDIAC = (Fine.LV_BLOOD, Fine.PAPILLARY, Fine.MYOCARDIUM, Fine.SCAR, Fine.RV_BLOOD)
 
 
@@ -242,6 +243,8 @@ def _paint_band(canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame,
 def _paint_left(canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame, epi: FloatMap, endo: FloatMap) -> None:
     """Paint the LV's wall, scar and blood, trabeculae that grow denser towards the apex, and the papillary muscles."""
     here = frame.geometry
+    rim = epi - np.float32(_RIM_MM) * np.clip(0.75 + 0.5 * canvas.coarse_texture, 0.0, 2.0)
+    canvas.blend(Fine.MYOCARDIUM, occupancy(rim, canvas.pixel_mm) * (epi > 0))
     canvas.paint(Fine.MYOCARDIUM, epi)
     if subject.left.infarct is not None:
         scar = (frame.weight(here.infarct) > 0.5) & (epi < 0)
@@ -252,10 +255,10 @@ def _paint_left(canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame,
         return
     systole, amount = here.phase is Phase.ES, subject.left.trabeculation
     depth = np.clip((frame.z - here.base_mm) / (here.apex_mm - here.base_mm), 0.0, 1.0)
-    growth = ((1.8 if systole else 1.1) + 2.6 * depth**1.5) * np.float32(amount)
+    growth = ((4.0 if systole else 3.8) + 1.5 * depth**1.5) * np.float32(amount)
     free = occupancy(endo + _fingers(canvas.coarse_texture) * growth, canvas.pixel_mm)
     canvas.blend(Fine.MYOCARDIUM, (1.0 - free) * inside * np.float32(0.95))
-    layer = here.scale_mm * (0.06 + 0.22 * depth**2) * amount + (1.0 if systole else 0.0)
+    layer = here.scale_mm * (0.20 + 0.16 * depth**2) * amount + (1.0 if systole else 0.0)
     zone = np.clip(1.0 + endo / layer.astype(np.float32), 0.0, 1.0)
     islands = (zone * 1.10 + 0.42 * canvas.texture - 1.02) * 2.0
     canvas.blend(Fine.MYOCARDIUM, np.clip(islands, 0.0, 0.85) * inside)
