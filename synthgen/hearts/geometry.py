@@ -175,7 +175,7 @@ def _fat(
 ) -> tuple[Table, Table]:
     """Return the outer surfaces of the epicardial fat (grooves, RV side, base) and of the pads beyond it."""
     grooves = bump(_ANTERIOR_GROOVE, 0.40) + 0.7 * bump(_INFERIOR_GROOVE, 0.35)
-    right_side = 0.55 * bump(np.pi + 0.2, 0.9) * (1.0 - 0.5 * level[:, None])
+    right_side = 0.30 * bump(np.pi + 0.2, 0.9) * (1.0 - 0.5 * level[:, None])
     base = 0.9 * np.exp(-((below_base_mm[:, None] / 12.0) ** 2))
     epicardial = 0.4 + thorax.epicardial_fat_mm * (0.10 + grooves + right_side + base)
     pads = 0.02 + 0.9 * bump(3.75, 0.40) + 1.1 * bump(2.35, 0.40) + 0.25 * bump(np.pi, 0.6)

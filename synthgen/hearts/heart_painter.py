@@ -89,7 +89,7 @@ def extent(subject: VirtualSubject, geometry: PhaseGeometry, z_mm: NDArray) -> t
     rows = np.clip(np.rint((z_mm - geometry.z_mm[0]) / geometry.step_mm).astype(int), 0, len(geometry.z_mm) - 1)
     outermost = float(geometry.paracardial[rows].max())
     radius = outermost + _MARGIN_MM if outermost > 0 else 0.0
-    if float(np.min(z_mm)) < geometry.base_mm + 6.0:
+    if float(np.min(z_mm)) < max(geometry.base_mm, geometry.rv_base_mm) + 6.0:
         radius = max(radius, _BASE_REACH_MM)
     x, y = drift(subject.placement, float(z_mm[len(z_mm) // 2]))
     return x, y, radius
@@ -122,7 +122,7 @@ def paint_heart(
     here = geometry[phase]
     frame = SliceFrame.of(subject, here, canvas.x_mm, canvas.y_mm, canvas.z_mm)
     _paint_surroundings(canvas, frame)
-    if canvas.z_mm[0] < here.base_mm + 5.0:
+    if canvas.z_mm[0] < max(here.base_mm, here.rv_base_mm) + 5.0:
         size = float(np.maximum(geometry[Phase.ED].epi_extended[_row_of(here, 6.0)], 0.0).mean())
         _paint_base(canvas, subject, frame, size)
     outline, cavity = _right_cavity(subject, frame)
@@ -158,7 +158,7 @@ def _paint_surroundings(canvas: SliceCanvas, frame: SliceFrame) -> None:
     canvas.paint(Fine.FAT, frame.surface(here.paracardial))
     sac = frame.surface(here.pericardium)
     exists = (frame.z > min(here.rv_base_mm, here.base_mm) - 1.0).astype(np.float32)
-    canvas.paint(Fine.PERICARDIUM, sac, -1.0, 0.85 * exists)
+    canvas.paint(Fine.PERICARDIUM, sac, -1.0, 0.40 * exists)
     canvas.paint(Fine.FAT, sac, 0.0, exists)
 
 
@@ -177,13 +177,14 @@ def _paint_base(canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame,
     systole = 1.0 if here.phase is Phase.ES else 0.0
     above = np.clip((base + 5.0 - frame.z) / 5.0, 0.0, 1.0)
     canvas.paint(Fine.FAT, _ellipsoid(frame, (-4, 2, base - 1), (size_mm + 7, size_mm + 5, 13)), 0.0, above)
+    right = here.rv_base_mm
     atria = (
-        ((9.0, 8.0, base - 25.0 - systole), (30.0 * scale, 25.0 * scale, 29.0 + 2.0 * systole)),
-        ((-46.0, 14.0, base - 23.0), (25.0, 27.0, 29.0)),
-        ((27.0, -18.0, base - 11.0), (8.0, 14.0, 8.0)),
+        (base, (9.0, 8.0, base - 25.0 - systole), (30.0 * scale, 25.0 * scale, 29.0 + 2.0 * systole)),
+        (right, (-46.0, 14.0, right - 15.0), (25.0, 27.0, 29.0)),
+        (base, (27.0, -18.0, base - 11.0), (8.0, 14.0, 8.0)),
     )
-    for centre, radii in atria:
-        chamber = np.maximum(_ellipsoid(frame, centre, radii), frame.z - np.float32(base))
+    for floor, centre, radii in atria:
+        chamber = np.maximum(_ellipsoid(frame, centre, radii), frame.z - np.float32(floor))
         canvas.paint(Fine.RV_WALL, chamber, -1.5)
         canvas.paint(Fine.ATRIUM, chamber)
     climb = np.clip(base + 6.0 - frame.z, 0.0, 200.0)
@@ -217,7 +218,7 @@ def _paint_right(
     canvas.paint(Fine.RV_BLOOD, cavity)
     depth = np.clip((frame.z - here.rv_base_mm) / (here.rv_apex_mm - here.rv_base_mm), 0.0, 1.0)
     amount, fingers = subject.left.trabeculation, _fingers(canvas.coarse_texture)
-    ragged = outline + fingers * ((3.1 if systole else 1.9) + 2.2 * depth) * np.float32(amount)
+    ragged = outline + fingers * ((3.6 if systole else 2.6) + 2.0 * depth) * np.float32(amount)
     free = occupancy(np.maximum(ragged, medial + 0.5 * fingers), canvas.pixel_mm)
     canvas.blend(Fine.RV_WALL, (1.0 - free) * inside * np.float32(0.92))
     zone = np.clip(1.0 + outline / ((8.0 if systole else 5.0) + 6.0 * depth), 0.0, 1.0)

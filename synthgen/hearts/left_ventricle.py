@@ -116,7 +116,7 @@ def solve(
     SynthgenError
         If the targets cannot be reached by this shape.
     """
-    base = 0.0 if phase is Phase.ED else subject.left.mapse_mm
+    base = 0.0 if phase is Phase.ED else subject.left.descent_mm
     apex = _apex(subject, phase)
     window = slice(*np.searchsorted(z_mm, (base - _BEYOND_BASE_MM, apex + _BEYOND_APEX_MM)))
     frame = _frame(subject.left, phase, z_mm[window], (base, apex))

@@ -43,6 +43,14 @@ _TERRITORIES: Final = {
     "LCX": (0.35, 0.75, 0.45, 0.25),
 }
 
+# The first slice that readers label at ED lies below both annuli, in the middle of what the valve planes pass by: so much
+# of an excursion shows in no label. Of a plane of 10 mm thickness and a mitral annulus that it must not touch.
+_BELOW_ANNULI_MM: Final = (5.0, 11.0)
+
+# The RV's first plane against the LV's. The septal tricuspid leaflet is attached apically of the mitral valve, by less
+# than 8 mm/m2 in health (Shiina et al. 1984, doi 10.1016/S0735-1097(84)80020-7); the outflow tract rises above both.
+_RV_RISE_MM: Final = (-4.0, 2.0)
+
 # Phenotypes of hypertrophy: share of patients, range of the wall's relative gain. Septal form: 62 % of patients
 # (Sultan 2021, clinicalimagingscience.org).
 _HYPERTROPHIES: Final = {
@@ -54,7 +62,10 @@ _HYPERTROPHIES: Final = {
 
 @dataclass(frozen=True)
 class ShapeRow:
-    """Class-dependent shape. Length = `length` x EDV^(1/3) (mm, mL); excursions of the valve planes in mm."""
+    """Class-dependent shape. Length = `length` x EDV^(1/3) (mm, mL); excursions of the valve planes in mm.
+
+    `rv_length` is the RV's length in parts of the LV's.
+    """
 
     length: Marginal
     mapse: Marginal
@@ -67,29 +78,27 @@ class ShapeRow:
     trabeculation: float
 
 
-_NORMAL_RV = (0.80, 0.90)
-
 # Long-axis excursions: healthy MAPSE 12-15 mm, TAPSE 20-24 mm; sphericity of DCM: smaller length factor.
 SHAPES: Final[dict[Pathology, ShapeRow]] = {
     Pathology.NOR: ShapeRow(
         Marginal(17.3, 0.5, 15.8, 18.8), Marginal(14, 1.8, 9, 19), Marginal(22, 3, 14, 30),
-        (2.1, 2.5), (0.35, 0.50), (0.15, 0.30), _NORMAL_RV, (2.8,), 1.0,
+        (2.1, 2.5), (0.35, 0.50), (0.15, 0.30), (0.92, 1.04), (2.8,), 1.0,
     ),
     Pathology.MINF: ShapeRow(
         Marginal(16.6, 0.6, 15.0, 18.4), Marginal(8, 1.8, 3, 13), Marginal(18, 3, 9, 27),
-        (2.1, 2.5), (0.35, 0.50), (0.25, 0.45), _NORMAL_RV, (2.8,), 1.0,
+        (2.1, 2.5), (0.35, 0.50), (0.25, 0.45), (0.84, 0.96), (2.8,), 1.0,
     ),
     Pathology.DCM: ShapeRow(
         Marginal(15.6, 0.5, 14.2, 17.0), Marginal(6, 1.5, 2, 10), Marginal(13, 4, 5, 24),
-        (2.3, 2.8), (0.30, 0.45), (0.15, 0.30), _NORMAL_RV, (2.8,), 1.25,
+        (2.3, 2.8), (0.30, 0.45), (0.15, 0.30), (0.88, 1.02), (2.8,), 1.25,
     ),
     Pathology.HCM: ShapeRow(
         Marginal(17.2, 0.6, 15.6, 18.8), Marginal(10, 2.0, 4, 16), Marginal(19, 3, 10, 28),
-        (1.8, 2.1), (0.30, 0.45), (0.0, 0.10), _NORMAL_RV, (3.5,), 0.8,
+        (1.8, 2.1), (0.30, 0.45), (0.0, 0.10), (0.82, 0.94), (3.5,), 0.8,
     ),
     Pathology.ARV: ShapeRow(
         Marginal(17.4, 0.6, 15.8, 19.0), Marginal(11, 2.0, 5, 17), Marginal(13, 4, 5, 25),
-        (2.1, 2.5), (0.35, 0.50), (0.15, 0.30), (0.88, 0.97), (2.2, 5.0), 1.0,
+        (2.1, 2.5), (0.35, 0.50), (0.15, 0.30), (0.98, 1.10), (2.2, 5.0), 1.0,
     ),
 }  # fmt: skip
 
@@ -101,7 +110,7 @@ def left_shape(rng: np.random.Generator, pathology: Pathology, edv_ml: float) ->
     overloaded = pathology is Pathology.ARV  # pressure or volume load of the RV flattens the septum
     return LeftShape(
         length_mm=length,
-        mapse_mm=row.mapse.draw(rng) * min(1.0, length / 88.0),
+        descent_mm=_labelled_descent(rng, row.mapse.draw(rng) * min(1.0, length / 88.0)),
         equator=rng.uniform(0.16, 0.26),
         bluntness=rng.uniform(*row.bluntness),
         ellipticity=rng.normal(0.015, 0.02),
@@ -127,13 +136,18 @@ def right_shape(rng: np.random.Generator, pathology: Pathology) -> RightShape:
     return RightShape(
         length_fraction=rng.uniform(*row.rv_length),
         rotation_rad=rng.normal(0.05, 0.08),
-        rise_mm=rng.uniform(6.0, 12.0),
-        tapse_mm=row.tapse.draw(rng),
+        rise_mm=rng.uniform(*_RV_RISE_MM),
+        descent_mm=_labelled_descent(rng, row.tapse.draw(rng)),
         wall_mm=row.rv_wall_mm[rng.integers(len(row.rv_wall_mm))] * rng.uniform(0.9, 1.15),
         band_level=rng.uniform(0.45, 0.72),
         band_angle_rad=rng.normal(1.2, 0.2),
         outline_modes=(lobe, *free_wall),
     )
+
+
+def _labelled_descent(rng: np.random.Generator, excursion_mm: float) -> float:
+    """Return how far the first labelled plane moves from ED to ES when the valve plane moves by `excursion_mm`."""
+    return max(0.0, excursion_mm - rng.uniform(*_BELOW_ANNULI_MM))
 
 
 def placement(rng: np.random.Generator, bmi: float) -> Placement:
@@ -173,13 +187,13 @@ def thorax_shape(rng: np.random.Generator, sex: Sex, bmi: float) -> ThoraxShape:
         arm_scale=rng.uniform(0.85, 1.15),
         anterior_mediastinum_mm=max(0.0, rng.normal(5.0, 3.0)),
         dome_right_mm=rng.normal(1.0, 7.0),
-        dome_left_mm=rng.normal(-22.0, 8.0),
-        dome_centre_mm=rng.normal(-33.0, 5.0),
+        dome_left_mm=rng.normal(-15.0, 9.0),
+        dome_centre_mm=rng.normal(-25.0, 7.0),
         stomach_fluid=rng.uniform(0.15, 0.9),
         stomach_brightness=rng.uniform(0.3, 1.2),
         stomach_size=rng.uniform(0.7, 1.15),
-        epicardial_fat_mm=max(0.3, rng.normal(1.0 + 0.14 * (bmi - 22.0), 0.6)),
-        paracardial_fat_mm=max(1.0, rng.normal(5.0 + 0.7 * (bmi - 24.0), 2.5)),
+        epicardial_fat_mm=max(0.3, rng.normal(0.8 + 0.12 * (bmi - 22.0), 0.6)),
+        paracardial_fat_mm=max(0.5, rng.normal(2.0 + 0.6 * (bmi - 24.0), 2.5)),
     )
 
 

@@ -73,7 +73,7 @@ def solve(subject: VirtualSubject, phase: Phase, z_mm: NDArray[np.float64], left
         If no size of this shape has that volume.
     """
     shape, systole = subject.right, phase is Phase.ES
-    base = -shape.rise_mm + (0.8 * shape.tapse_mm if systole else 0.0)
+    base = -shape.rise_mm + (shape.descent_mm if systole else 0.0)
     apex = shape.length_fraction * subject.left.length_mm - (2.0 if systole else 0.0)
     target = subject.targets.rv_esv_ml if systole else subject.targets.rv_edv_ml
     neighbour = _extended(left, z_mm)

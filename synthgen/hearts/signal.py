@@ -151,14 +151,14 @@ TEXTURE_SD: Final = np.array([TISSUES[t].texture if t in TISSUES else 0.0 for t 
 TEXTURE_FIELD: Final = np.array([TISSUES[t].field if t in TISSUES else Texture.GRAIN for t in Fine], np.uint8)
 
 _JITTER: Final[dict[Fine, tuple[float, float]]] = {
-    Fine.LUNG: (0.45, 1.50),
+    Fine.LUNG: (0.70, 2.60),
     Fine.MUSCLE: (0.80, 1.30),
     Fine.LIVER: (0.60, 1.10),
     Fine.SPLEEN: (0.50, 1.20),
     Fine.KIDNEY: (0.50, 1.20),
     Fine.BOWEL: (0.50, 1.20),
     Fine.MARROW: (0.70, 1.20),
-    Fine.FAT: (0.90, 1.50),
+    Fine.FAT: (0.45, 1.40),
     Fine.VISCERAL_FAT: (0.80, 1.40),
     Fine.MYOCARDIUM: (0.88, 1.20),
     Fine.GLAND: (0.70, 1.20),

@@ -107,26 +107,26 @@ class StyleRanges:
 STYLES: Final[dict[str, StyleRanges]] = {
     "A": StyleRanges(  # dark and blurry
         tr_ms=(2.8, 3.1), te_ms=(1.20, 1.40), flip_deg=(50.0, 68.0), field_tesla=(1.5, 1.5), read_mm=(1.60, 2.10),
-        phase_mm=(1.80, 2.50), window=(0.35, 0.75), blur_px=(0.10, 0.45), unsharp=(0.0, 0.10), blood_snr=(60.0, 120.0),
-        bias_exponent=(0.50, 0.95), b0_sd_hz=(10.0, 18.0), ghost=(0.0, 0.015), gamma=(0.95, 1.22), gain=(0.70, 0.90),
+        phase_mm=(1.90, 2.50), window=(0.45, 0.75), blur_px=(0.25, 0.50), unsharp=(0.0, 0.10), blood_snr=(60.0, 120.0),
+        bias_exponent=(0.40, 0.75), b0_sd_hz=(10.0, 18.0), ghost=(0.0, 0.015), gamma=(1.02, 1.25), gain=(0.70, 0.90),
         pixel_mm=(1.25, 1.55), thickness_mm=(8.0, 8.0), gap_mm=(0.8, 2.0),
     ),
     "B": StyleRanges(  # sharp and noisy
         tr_ms=(3.0, 3.3), te_ms=(1.45, 1.62), flip_deg=(52.0, 62.0), field_tesla=(1.5, 1.5), read_mm=(1.50, 1.80),
-        phase_mm=(1.65, 2.00), window=(0.10, 0.40), blur_px=(0.0, 0.20), unsharp=(0.15, 0.60), blood_snr=(36.0, 70.0),
+        phase_mm=(1.65, 2.00), window=(0.10, 0.40), blur_px=(0.0, 0.20), unsharp=(0.35, 0.70), blood_snr=(30.0, 52.0),
         bias_exponent=(0.20, 0.50), b0_sd_hz=(10.0, 18.0), ghost=(0.0, 0.020), gamma=(0.86, 1.02), gain=(0.90, 1.10),
         pixel_mm=(1.18, 1.45), thickness_mm=(8.0, 8.0), gap_mm=(1.7, 2.0),
     ),
     "C": StyleRanges(  # shaded by the coil
         tr_ms=(3.3, 3.7), te_ms=(1.45, 1.65), flip_deg=(42.0, 55.0), field_tesla=(1.5, 1.5), read_mm=(1.65, 2.00),
-        phase_mm=(1.90, 2.40), window=(0.25, 0.55), blur_px=(0.0, 0.30), unsharp=(0.0, 0.20), blood_snr=(45.0, 85.0),
-        bias_exponent=(0.90, 1.0), b0_sd_hz=(14.0, 24.0), ghost=(0.0, 0.020), gamma=(0.90, 1.06), gain=(0.85, 1.0),
+        phase_mm=(1.90, 2.40), window=(0.25, 0.55), blur_px=(0.0, 0.30), unsharp=(0.0, 0.15), blood_snr=(60.0, 95.0),
+        bias_exponent=(0.95, 1.0), b0_sd_hz=(16.0, 26.0), ghost=(0.0, 0.020), gamma=(0.92, 1.06), gain=(0.85, 1.0),
         pixel_mm=(1.30, 1.42), thickness_mm=(8.0, 8.0), gap_mm=(1.8, 2.0),
     ),
     "D": StyleRanges(  # bright and smooth
         tr_ms=(3.4, 3.8), te_ms=(1.70, 1.90), flip_deg=(46.0, 60.0), field_tesla=(1.5, 1.5), read_mm=(1.55, 1.90),
         phase_mm=(1.70, 2.10), window=(0.45, 0.75), blur_px=(0.30, 0.55), unsharp=(0.10, 0.40), blood_snr=(60.0, 110.0),
-        bias_exponent=(0.15, 0.45), b0_sd_hz=(12.0, 20.0), ghost=(0.0, 0.015), gamma=(0.76, 0.92), gain=(0.95, 1.10),
+        bias_exponent=(0.10, 0.35), b0_sd_hz=(12.0, 20.0), ghost=(0.0, 0.015), gamma=(0.70, 0.84), gain=(0.95, 1.10),
         pixel_mm=(1.10, 1.35), thickness_mm=(8.0, 8.0), gap_mm=(1.8, 2.0),
     ),
     "S3": StyleRanges(  # 3 T: shaded, banding at the periphery, less contrast of blood and muscle

@@ -93,10 +93,13 @@ class Ripple:
 
 @dataclass(frozen=True, kw_only=True)
 class LeftShape:
-    """Shape of the left ventricle; lengths in mm, angles in the heart frame (0 lateral, 90 degrees inferior)."""
+    """Shape of the left ventricle; lengths in mm, angles in the heart frame (0 lateral, 90 degrees inferior).
+
+    `descent_mm` is how far the base plane moves towards the apex from ED to ES.
+    """
 
     length_mm: float
-    mapse_mm: float
+    descent_mm: float
     equator: float
     bluntness: float
     ellipticity: float
@@ -117,13 +120,14 @@ class LeftShape:
 class RightShape:
     """Shape of the right ventricle; `length_fraction` is relative to the LV length.
 
+    `rise_mm` is how far the base lies above the LV's at ED, `descent_mm` how far it moves towards the apex until ES.
     `band_level` (0 base, 1 apex) and `band_angle_rad` place the moderator band.
     """
 
     length_fraction: float
     rotation_rad: float
     rise_mm: float
-    tapse_mm: float
+    descent_mm: float
     wall_mm: float
     band_level: float
     band_angle_rad: float

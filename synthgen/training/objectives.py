@@ -174,7 +174,7 @@ class SpadeObjective(KeyedObjective):
 
     The style image of a slice is another slice of the same subject, so a style describes the scan and not the slice.
     Differences from Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123) that serve a short training: an
-    optional L1 term, averaged weights, batch statistics measured anew for them at the end, a falling learning rate in
+    optional L1 term and one for noise, averaged weights, batch statistics measured anew for them at the end, a falling learning rate in
     the second half. `renderer` may be a generator that SPADE is measured against.
     """
 
@@ -227,7 +227,7 @@ class SpadeObjective(KeyedObjective):
         terms["kl"] = losses.kl_to_standard_normal(mean, log_variance)
         weights = {
             "adversarial": 1.0, "feature_matching": settings.feature_matching, "perceptual": settings.perceptual,
-            "kl": settings.kl, "l1": settings.l1,
+            "kl": settings.kl, "l1": settings.l1, "grain": settings.grain,
         }  # fmt: skip
         self.optimizers["generator"].zero_grad(set_to_none=True)
         torch.stack([weights[name] * term for name, term in terms.items()]).sum().backward()
@@ -269,6 +269,7 @@ class SpadeObjective(KeyedObjective):
                 [f for features, _ in judged for f in features], [f for features in real_features for f in features]
             ),
             "l1": fn.l1_loss(fake, images),
+            "grain": losses.grain_distance(fake, images),
         }
         if self.features is not None and self.settings.perceptual:
             with torch.no_grad():

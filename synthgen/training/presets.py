@@ -82,6 +82,9 @@ class SpadeSettings:
     feature_matching, perceptual, kl, l1
         Loss weights beside the adversarial term's 1. The papers have no L1; it is what a short training needs to get
         the grey values right before the discriminator is good.
+    grain
+        Weight of `losses.grain_distance`. The papers have none and trust the discriminator with a scanner's noise and
+        sharpness; a short training's takes all vendors for equally noisy.
     ema
         Decay per step of the averaged generator and encoder, the ones that are kept.
     tables_from
@@ -99,6 +102,7 @@ class SpadeSettings:
     perceptual: float = 10.0
     kl: float = 0.05
     l1: float = 0.0
+    grain: float = 0.0
     ema: float = 0.999
     tables_from: int | None = 32
     calibration_batches: int = 32
@@ -431,7 +435,7 @@ SMALL = Preset(
     # distribution, not from the prior, so that a looser prior costs nothing.
     vae=VaeSettings(network={"decoder_widths": [128, 64, 32, 16]}, samples=100_000, batch_size=16, beta=4.0),
     perceptual=PerceptualSettings(samples=4_800),
-    spade=SpadeSettings(samples=16_800, generator_rate=4e-4, l1=3.0, ema=0.998),
+    spade=SpadeSettings(samples=16_800, generator_rate=4e-4, l1=3.0, grain=1.0, ema=0.998),
     sdnet=SdnetSettings(
         network={"widths": [8, 16, 32, 64, 64], "segmentor_width": 16},
         discriminator={"widths": [16, 32, 32, 32]},
