@@ -43,12 +43,12 @@ _TERRITORIES: Final = {
     "LCX": (0.35, 0.75, 0.45, 0.25),
 }
 
-# The first slice that readers label at ED lies below both annuli, by up to the distance of two slices: so much of a valve
-# plane's excursion shows in no label. On ACDC the first labelled plane of the LV hardly moves, that of the RV half-way.
+# The first slice that readers label at ED lies below both annuli, by up to the distance of two slices: so much of a
+# valve plane's excursion shows in no label. On ACDC the LV's first labelled plane hardly moves, the RV's half-way.
 _BELOW_ANNULI_MM: Final = (5.0, 11.0)
 
-# The RV's first plane against the LV's. The septal tricuspid leaflet is attached apically of the mitral valve, by less
-# than 8 mm/m2 in health (Shiina et al. 1984, doi 10.1016/S0735-1097(84)80020-7); the outflow tract rises above both.
+# The RV's first plane against the LV's. The septal tricuspid leaflet is attached apically of the mitral valve, in health
+# by less than 8 mm/m2 (Attenhofer Jost et al. 2007, doi 10.1161/CIRCULATIONAHA.106.619338); the outflow tract rises above.
 _RV_RISE_MM: Final = (-4.0, 2.0)
 
 # Phenotypes of hypertrophy: share of patients, range of the wall's relative gain. Septal form: 62 % of patients

@@ -3,8 +3,8 @@
 The role of the ResNet style encoder in Amirrajab et al. 2022 (doi 10.1007/978-3-031-23443-9_4). Theirs ends in a
 spatial tensor, through which anatomy can leak into "style"; this one pools over the whole image, mean and deviation of
 every feature, so that only what is everywhere survives: contrast, sharpness, noise, shading. Level, contrast and
-strength of fine detail reach the last layer as numbers: a short training does not find them by itself, and noise is what
-scanners differ in most.
+strength of fine detail reach the last layer as numbers: a short training does not find them by itself, and noise is
+what scanners differ in most.
 """
 
 from __future__ import annotations
