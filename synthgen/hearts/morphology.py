@@ -47,8 +47,8 @@ _TERRITORIES: Final = {
 # valve plane's excursion shows in no label. On ACDC the LV's first labelled plane hardly moves, the RV's half-way.
 _BELOW_ANNULI_MM: Final = (5.0, 11.0)
 
-# The RV's first plane against the LV's. The septal tricuspid leaflet is attached apically of the mitral valve, in health
-# by less than 8 mm/m2 (Attenhofer Jost et al. 2007, doi 10.1161/CIRCULATIONAHA.106.619338); the outflow tract rises above.
+# The RV's first plane against the LV's. The septal tricuspid leaflet is attached apically of the mitral valve, by less
+# than 8 mm/m2 in health (Attenhofer Jost et al. 2007, doi 10.1161/CIRCULATIONAHA.106.619338); the outflow rises above.
 _RV_RISE_MM: Final = (-4.0, 2.0)
 
 # Phenotypes of hypertrophy: share of patients, range of the wall's relative gain. Septal form: 62 % of patients

@@ -20,6 +20,9 @@ from synthgen.subjects import LabelScheme, SourceSubject
 DEFAULT_PIXELS: Final = 144
 DEFAULT_PIXEL_MM: Final = 1.5
 
+_VERSION: Final = 2
+"""Counts up when the subjects of a seed change, so that nothing made from earlier ones is taken for theirs."""
+
 
 class VirtualHearts:
     """A balanced cohort of simulated patients (a `SourceCohort`): ED and ES cine images with nine-tissue labels.
@@ -80,7 +83,9 @@ class VirtualHearts:
     def fingerprint(self) -> str:
         """Return everything that decides what the cohort holds; the size last, since it moves no subject."""
         parts = (*self.pathologies, *self.vendors, f"seed {self.seed}", f"{self.pixels} px", f"{self.spacing_mm} mm")
-        return f"virtual hearts: {' '.join(parts)}, artefacts {self.artefacts}, {self.count} subjects"
+        return (
+            f"virtual hearts, version {_VERSION}: {' '.join(parts)}, artefacts {self.artefacts}, {self.count} subjects"
+        )
 
     def __len__(self) -> int:
         """Return the number of subjects."""
