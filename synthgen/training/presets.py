@@ -435,7 +435,7 @@ SMALL = Preset(
     # distribution, not from the prior, so that a looser prior costs nothing.
     vae=VaeSettings(network={"decoder_widths": [128, 64, 32, 16]}, samples=100_000, batch_size=16, beta=4.0),
     perceptual=PerceptualSettings(samples=4_800),
-    spade=SpadeSettings(samples=16_800, generator_rate=4e-4, l1=3.0, grain=1.0, ema=0.998),
+    spade=SpadeSettings(samples=16_800, generator_rate=4e-4, l1=3.0, grain=5.0, ema=0.998),
     sdnet=SdnetSettings(
         network={"widths": [8, 16, 32, 64, 64], "segmentor_width": 16},
         discriminator={"widths": [16, 32, 32, 32]},
