@@ -66,7 +66,9 @@ class SpadeRenderer:
         style = style[None].to(torch.float32)
         levels = [self._of_stack(level, labels, style, noise) for level in self.generator.pyramid]
         start = self.generator.begin(style).expand(len(labels), -1, -1, -1)
-        return torch.cat(list(self._descend(levels, start, 0)))
+        return torch.cat(
+            [self.generator.finish(x, style, at)[:count, 0] for x, at, count in _descend(levels, start, 0)]
+        )
 
     def _check(self, labels: Tensor, style: Tensor, noise: Tensor) -> None:
         generator = self.generator
@@ -95,20 +97,6 @@ class SpadeRenderer:
         level_noise = pooled_noise(noise.to(torch.float32), level.size)
         return _StackLevel(level, layers, small, level.gain_of(style), level_noise, self.generator.classes)
 
-    def _descend(self, levels: Sequence[_StackLevel], x: Tensor, first: int) -> Iterator[Tensor]:
-        """Yield the images of the slices from `first` whose features `x` are, a sub-batch at a time, in order.
-
-        Depth first: no level's features exist for the whole stack, so buffers stay small enough to be reused.
-        """
-        level, below = levels[0], levels[1:]
-        step = _sub_batch(level.level.size)
-        for offset, (part, count) in zip(range(0, len(x), step), parts(x, step), strict=True):
-            features = level.run(part, first + offset)
-            if below:
-                yield from self._descend(below, features[:count], first + offset)
-            else:
-                yield self.generator.finish(features)[:count, 0]
-
 
 @dataclass(frozen=True, eq=False)
 class _StackLevel:
@@ -121,15 +109,32 @@ class _StackLevel:
     noise: Tensor
     classes: int
 
-    def run(self, x: Tensor, first: int) -> Tensor:
-        """Return the features of the slices from `first` on; `x (B, C, h', w')` may run past the end of the stack."""
+    def run(self, x: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        """Return features and noise of the slices from `first` on; `x (B, C, h', w')` may run past the stack's end."""
         chosen = rows(first, len(x), len(self.labels), x.device)
-        entered = self.level.enter(x.contiguous(memory_format=torch.channels_last), self.gain, self.noise[chosen])
+        noise = self.noise[chosen]
+        entered = self.level.enter(x.contiguous(memory_format=torch.channels_last), self.gain, noise)
 
         def modulate(index: int, y: Tensor) -> Tensor:
             return self.layers[index].apply(y, self.labels, chosen, self.classes)
 
-        return self.level.block(entered, modulate)
+        return self.level.block(entered, modulate), noise
+
+
+def _descend(levels: Sequence[_StackLevel], x: Tensor, first: int) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """Yield last features and noise of the slices from `first` on, whose first features `x` are, and how many count.
+
+    A sub-batch at a time, in order; depth first: no level's features exist for the whole stack, so buffers stay small
+    enough to be reused.
+    """
+    level, below = levels[0], levels[1:]
+    step = _sub_batch(level.level.size)
+    for offset, (part, count) in zip(range(0, len(x), step), parts(x, step), strict=True):
+        features, noise = level.run(part, first + offset)
+        if below:
+            yield from _descend(below, features[:count], first + offset)
+        else:
+            yield features, noise, count
 
 
 class _FoldedModulation:

@@ -12,8 +12,8 @@ else:
 
 Differences from the papers, in both designs: the style is one pooled vector (anatomy cannot leak through it) that makes
 the 8 x 8 start tensor and scales and shifts every modulated activation; noise enters at every level with a
-style-dependent gain, because flat tissue has texture and scanners differ in noise; a learned linear map of position
-lets shading happen.
+style-dependent gain, because flat tissue has texture, and once more on the finished image, because scanners differ in
+noise and a gain in front of a whole block learns that too slowly; a learned linear map of position lets shading happen.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ SLOPE = 0.2
 
 _ROWS_AT_ONCE = 2048
 """Windows whose neighbourhoods are gathered together: a few megabytes, which stay in cache and in the allocator."""
+
+_GRAIN = -3.0
+"""Logarithm of the noise's standard deviation on the image before anything is learnt."""
 
 Modulate = Callable[[int, Tensor], Tensor]
 """Applies modulation `i` of a block to its input."""
@@ -288,6 +291,12 @@ class SpadeGenerator(nn.Module):
             Level(block, pair, self.base * 2**i, (classes, hidden, style_dim)) for i, pair in enumerate(pairs)
         )
         self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        self.grain = nn.Linear(style_dim, 1)
+
+    def own_weights(self, generator: torch.Generator) -> None:
+        """Start all styles about equally noisy."""
+        self.grain.weight.copy_(torch.empty(self.grain.weight.shape).normal_(std=0.02, generator=generator))
+        self.grain.bias.fill_(_GRAIN)
 
     @property
     def pyramid(self) -> list[Level]:
@@ -299,9 +308,13 @@ class SpadeGenerator(nn.Module):
         grid = self.start(style).reshape(len(style), self.base, self.base, -1)
         return grid.permute(0, 3, 1, 2)
 
-    def finish(self, x: Tensor) -> Tensor:
-        """Return the image `(B, 1, H, W)` in [-1, 1] of the last level's features."""
-        return torch.tanh(self.head(fn.leaky_relu(x, SLOPE)))
+    def finish(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
+        """Return the image `(B, 1, H, W)` in [-1, 1] of the last level's features.
+
+        `style` is `(B or 1, S)`, `noise` `(B, 1, H, W)` of unit variance.
+        """
+        strength = torch.exp(self.grain(style))[:, :, None, None]
+        return torch.tanh(torch.addcmul(self.head(fn.leaky_relu(x, SLOPE)), noise, strength))
 
     def fields(self, labels: Tensor, tables_from: int | None) -> list[LabelField]:
         """Return the labels of every level; levels of at least `tables_from` pixels as pattern tables."""
@@ -335,7 +348,7 @@ class SpadeGenerator(nn.Module):
         x = self.begin(style)
         for level, field in zip(self.pyramid, self.fields(labels, tables_from), strict=True):
             x = level(x, field, style, pooled_noise(noise, level.size))
-        return self.finish(x)
+        return self.finish(x, style, noise)
 
 
 def at_size(labels: Tensor, size: int) -> Tensor:
