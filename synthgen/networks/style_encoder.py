@@ -51,7 +51,7 @@ class StyleEncoder(nn.Module):
         deviation, mean = torch.std_mean(fn.leaky_relu(x, 0.2), dim=(2, 3), correction=0)
         pooled = fn.leaky_relu(self.squeeze(torch.cat([mean, deviation], dim=1)), 0.2)
         contrast, level = torch.std_mean(images, dim=(2, 3), correction=0)
-        known = [pooled, level, contrast, _fine_detail(images)]
+        known = [pooled, level, contrast, fine_detail(images)]
         mean, log_variance = self.moments(torch.cat(known, dim=1)).chunk(2, dim=1)
         return mean, log_variance.clamp(-12.0, 6.0)
 
@@ -62,7 +62,7 @@ class StyleEncoder(nn.Module):
         return apply_in_parts(lambda part: self(part[:, None])[0], images.to(torch.float32), SUB_BATCH)
 
 
-def _fine_detail(images: Tensor) -> Tensor:
+def fine_detail(images: Tensor) -> Tensor:
     """Return how strong detail of a few pixels is, `(B, 2)`: the mean, which edges make, and the median, of noise."""
     fine = (images - fn.avg_pool2d(fn.pad(images, [1] * 4, mode="replicate"), 3, stride=1)).abs().flatten(1)
     strengths = torch.stack([fine.mean(dim=1), fine.median(dim=1).values], dim=1)

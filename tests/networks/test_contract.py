@@ -21,7 +21,7 @@ from synthgen.networks.perceptual import VGG19_BLOCKS, TissueNet, Vgg19Features
 from synthgen.networks.sdnet import SDNet
 from synthgen.networks.segmentor import Segmentor
 from synthgen.networks.spade import SpadeGenerator
-from synthgen.networks.style_encoder import StyleEncoder
+from synthgen.networks.style_encoder import StyleEncoder, fine_detail
 from synthgen.networks.unet import UNet
 from synthgen.seeding import torch_stream
 
@@ -132,6 +132,16 @@ def test_style_is_pooled() -> None:
     image, other = noise(1, 1, 32, 32), 3 * noise(1, 1, 32, 32, seed=1)
     turned = (net(image)[0] - net(image.flip(2))[0]).abs().max()
     assert turned < 0.2 * (net(image)[0] - net(other)[0]).abs().max()
+
+
+def test_style_knows_how_noisy_an_image_is() -> None:
+    """The strength of fine detail reaches the style as a number: shading has none, twice the noise is log 2 more."""
+    shading = torch.linspace(-1, 1, 32).expand(1, 1, 32, 32)
+    weak = fine_detail(shading + 0.1 * noise(1, 1, 32, 32))
+    assert (fine_detail(shading) < weak - 1).all()
+    torch.testing.assert_close(
+        fine_detail(0.2 * noise(1, 1, 32, 32)) - weak, torch.full((1, 2), 0.69), atol=0.1, rtol=0
+    )
 
 
 def test_style_means_do_not_depend_on_the_number() -> None:

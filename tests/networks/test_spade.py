@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -53,6 +54,22 @@ def test_style_of_one_item_leaves_the_others_alone() -> None:
     other = style.clone()
     other[1] += 1
     assert torch.equal(net(labels, style, grain)[0], net(labels, other, grain)[0])
+
+
+def test_noise_on_the_image_is_as_strong_as_the_style_says() -> None:
+    """The last noise is white, and a style that asks for more of it gets it everywhere."""
+    net, labels = generator(), blobs(2, 32)
+    with torch.no_grad():
+        for level in net.pyramid:
+            level.noise_weight.zero_()
+        net.grain.weight.copy_(torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
+        net.grain.bias.fill_(-4.0)
+        silent, drawn, added = torch.zeros(2, 1, 32, 32), noise(2, 1, 32, 32), []
+        for amount in (0.0, 1.0):
+            style = torch.tensor([[amount, 0.0, 0.0, 0.0]] * 2)
+            added.append(torch.atanh(net(labels, style, drawn)) - torch.atanh(net(labels, style, silent)))
+    torch.testing.assert_close(added[0], math.exp(-4.0) * drawn, atol=1e-4, rtol=0)
+    torch.testing.assert_close(added[1], math.exp(-3.0) * drawn, atol=1e-4, rtol=0)
 
 
 def test_gradient_reaches_every_weight() -> None:

@@ -72,3 +72,15 @@ def test_least_squares_rests_at_its_target() -> None:
     scores = torch.tensor([1.0, 1.0])
     assert float(losses.least_squares(scores, 1.0)) == 0
     assert float(losses.least_squares(scores, 0.0)) == 1
+
+
+def test_grain_counts_strength_and_not_pattern() -> None:
+    """Twice the noise costs log 2 whatever its pattern, edges and grey levels cost nothing, and weakening it helps."""
+    grain, other = 0.1 * noise(2, 1, 64, 64), 0.1 * noise(2, 1, 64, 64, seed=1)
+    assert float(losses.grain_distance(grain, other)) < 0.1
+    assert float(losses.grain_distance(2 * grain, other)) == pytest.approx(math.log(2), abs=0.05)
+    assert float(losses.grain_distance(grain + 0.4, grain)) < 1e-3
+    strong = (3 * grain).requires_grad_()
+    losses.grain_distance(strong, other).backward()
+    assert strong.grad is not None
+    assert float((strong.grad * strong.detach()).sum()) > 0
