@@ -28,6 +28,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from synthgen.errors import InputError
 from synthgen.networks.label_patterns import MAX_CLASSES, LabelPatterns, find_patterns
+from synthgen.networks.style_encoder import DETAIL_SCALE
 
 SLOPE = 0.2
 """Negative slope of every leaky ReLU in the generator."""
@@ -35,8 +36,8 @@ SLOPE = 0.2
 _ROWS_AT_ONCE = 2048
 """Windows whose neighbourhoods are gathered together: a few megabytes, which stay in cache and in the allocator."""
 
-_GRAIN = -3.0
-"""Logarithm of the noise's standard deviation on the image before anything is learnt."""
+_GRAIN = -3.3
+"""Logarithm of the noise's standard deviation on the image of a style of zeros, before anything is learnt."""
 
 Modulate = Callable[[int, Tensor], Tensor]
 """Applies modulation `i` of a block to its input."""
@@ -293,9 +294,10 @@ class SpadeGenerator(nn.Module):
         self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
         self.grain = nn.Linear(style_dim, 1)
 
-    def own_weights(self, generator: torch.Generator) -> None:
-        """Start all styles about equally noisy."""
-        self.grain.weight.copy_(torch.empty(self.grain.weight.shape).normal_(std=0.02, generator=generator))
+    def own_weights(self, generator: torch.Generator) -> None:  # noqa: ARG002 - the protocol's argument
+        """Start as noisy as the style's first number says; see `StyleEncoder`."""
+        self.grain.weight.zero_()
+        self.grain.weight[:, 0] = 1 / DETAIL_SCALE
         self.grain.bias.fill_(_GRAIN)
 
     @property

@@ -2,9 +2,9 @@
 
 The role of the ResNet style encoder in Amirrajab et al. 2022 (doi 10.1007/978-3-031-23443-9_4). Theirs ends in a
 spatial tensor, through which anatomy can leak into "style"; this one pools over the whole image, mean and deviation of
-every feature, so that only what is everywhere survives: contrast, sharpness, noise, shading. Level, contrast and
-strength of fine detail reach the last layer as numbers: a short training does not find them by itself, and noise is
-what scanners differ in most.
+every feature, so that only what is everywhere survives: contrast, sharpness, noise, shading. Noise is what scanners
+differ in most and what a short training finds last, since encoder and generator must find it together: the first two
+numbers of a style start as the strength of fine detail.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from synthgen.networks.batching import apply_in_parts
 SUB_BATCH = 8
 """Images per forward pass of `encode_images`."""
 
-_FAINTEST, _USUAL = 0.005, 3.0
-"""Detail below the first is no scanner's noise; about the second is the usual strength's negative logarithm."""
+DETAIL_SCALE = 3.0
+"""Steps of a style's first two numbers per neper of fine detail: scanners differ by one, images of one by a third."""
+
+_FAINTEST, _USUAL = 0.005, (3.75, 3.2)
+"""Detail below the first is no scanner's noise; the usual strengths of noise and edges, as negative logarithms."""
 
 
 class StyleEncoder(nn.Module):
@@ -51,9 +54,9 @@ class StyleEncoder(nn.Module):
         deviation, mean = torch.std_mean(fn.leaky_relu(x, 0.2), dim=(2, 3), correction=0)
         pooled = fn.leaky_relu(self.squeeze(torch.cat([mean, deviation], dim=1)), 0.2)
         contrast, level = torch.std_mean(images, dim=(2, 3), correction=0)
-        known = [pooled, level, contrast, fine_detail(images)]
-        mean, log_variance = self.moments(torch.cat(known, dim=1)).chunk(2, dim=1)
-        return mean, log_variance.clamp(-12.0, 6.0)
+        detail = DETAIL_SCALE * fine_detail(images)
+        mean, log_variance = self.moments(torch.cat([pooled, level, contrast, detail], dim=1)).chunk(2, dim=1)
+        return mean + fn.pad(detail, (0, mean.shape[1] - detail.shape[1])), log_variance.clamp(-12.0, 6.0)
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:
@@ -63,10 +66,13 @@ class StyleEncoder(nn.Module):
 
 
 def fine_detail(images: Tensor) -> Tensor:
-    """Return how strong detail of a few pixels is, `(B, 2)`: the mean, which edges make, and the median, of noise."""
+    """Return how strong detail of a few pixels is, `(B, 2)`, in nepers over the usual: of noise, of noise and edges.
+
+    Noise is everywhere and is told by the median, edges are at some places and raise the mean.
+    """
     fine = (images - fn.avg_pool2d(fn.pad(images, [1] * 4, mode="replicate"), 3, stride=1)).abs().flatten(1)
-    strengths = torch.stack([fine.mean(dim=1), fine.median(dim=1).values], dim=1)
-    return torch.log(strengths + _FAINTEST) + _USUAL
+    strengths = torch.stack([fine.median(dim=1).values, fine.mean(dim=1)], dim=1)
+    return torch.log(strengths + _FAINTEST) + torch.tensor(_USUAL, device=images.device)
 
 
 class _Residual(nn.Module):
