@@ -44,6 +44,7 @@ from synthgen.study_sources import (
     training_seed,
 )
 from synthgen.subjects import SourceCohort
+from synthgen.training.randomisation import Ranges
 from synthgen.training.report import Report
 
 REAL, SYNTHETIC, LATENT = "real", "synthetic", "latent"
@@ -51,6 +52,12 @@ REAL, SYNTHETIC, LATENT = "real", "synthetic", "latent"
 
 ARMS = (REAL, SYNTHETIC, LATENT, f"{REAL}+{SYNTHETIC}", f"{REAL}+{LATENT}")
 """What is compared unless something else is asked for."""
+
+VIEWS = Ranges(rotation_degrees=25.0, zoom=0.15, aspect=0.1, shift=0.08, tissue=0.15, mottling=0.1)
+"""What the U-Net sees: half of what the segmentor of nine tissues sees, whose simulated images vary less."""
+
+_NARROWEST = 16
+"""Channels of the U-Net, at least: with 8, a structure or the background was lost in five trainings of six."""
 
 TRANSFER = "transfer"
 """Name of the one arm of `measure_transfer`."""
@@ -90,7 +97,11 @@ class Study(Trainings):
         """
         row = super().sizes
         unet = row.segmentation
-        return replace(row, segmentation=replace(unet, samples=3 * unet.samples, cross_entropy=1.0, randomised=True))
+        widths = [max(width, _NARROWEST) for width in unet.network["widths"]]
+        views = replace(VIEWS, pixels=row.pixels)
+        return replace(
+            row, segmentation=replace(unet, network={"widths": widths}, samples=3 * unet.samples, views=views)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

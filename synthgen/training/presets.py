@@ -118,13 +118,9 @@ class SegmentationSettings(Motion):
         Arguments of `UNet`.
     ema
         Decay per step of the averaged weights, the ones that are kept; 0 keeps the last.
-    cross_entropy
-        Weight of the cross-entropy beside SDNet's Dice loss, which does not look at the background: without it a short
-        training may end with all of the background taken for one structure.
-    randomised
-        Whether it sees views as the segmentor of nine tissues does (`randomisation.Ranges`: place, shape, contrast and
-        scanner differ from step to step), on one grey scale: for images of scanners that were not trained on. The
-        motion below is not used then.
+    views
+        Random views instead of the motion below, on one grey scale, as the segmentor of nine tissues sees them: for
+        images of scanners that were not trained on.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
@@ -132,8 +128,7 @@ class SegmentationSettings(Motion):
     batch_size: int = 4
     learning_rate: float = 1e-4
     ema: float = 0.0
-    cross_entropy: float = 0.0
-    randomised: bool = False
+    views: Ranges | None = None
     rotation_degrees: float = 90.0
     shift_pixels: float = 0.0
     zoom: float = 0.0
