@@ -57,7 +57,7 @@ VIEWS = Ranges(rotation_degrees=25.0, zoom=0.15, aspect=0.1, shift=0.08, tissue=
 """What the U-Net sees: half of what the segmentor of nine tissues sees, whose simulated images vary less."""
 
 _NARROWEST = 16
-"""Channels of the U-Net, at least: with 8, a structure or the background was lost in five trainings of six."""
+"""Channels of the U-Net, at least: with 8, a structure or the background was lost in six trainings of six."""
 
 TRANSFER = "transfer"
 """Name of the one arm of `measure_transfer`."""
