@@ -54,7 +54,7 @@ ARMS = (REAL, SYNTHETIC, LATENT, f"{REAL}+{SYNTHETIC}", f"{REAL}+{LATENT}")
 """What is compared unless something else is asked for."""
 
 VIEWS = Ranges(rotation_degrees=25.0, zoom=0.15, aspect=0.1, shift=0.08, tissue=0.15, mottling=0.1)
-"""What the U-Net sees: half of what the segmentor of nine tissues sees, whose simulated images vary less."""
+"""What the U-Net sees: views that differ less than those that the segmentor of nine tissues learns from."""
 
 _NARROWEST = 16
 """Channels of the U-Net, at least: with 8, a structure or the background was lost in six trainings of six."""

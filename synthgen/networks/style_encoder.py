@@ -21,10 +21,13 @@ SUB_BATCH = 8
 """Images per forward pass of `encode_images`."""
 
 DETAIL_SCALE = 3.0
-"""Steps of a style's first two numbers per neper of fine detail: scanners differ by one, images of one by a third."""
+"""Steps of a style's first two numbers per neper of fine detail, in which virtual scanners differ by up to one."""
 
-_FAINTEST, _USUAL = 0.005, (3.75, 3.2)
-"""Detail below the first is no scanner's noise; the usual strengths of noise and edges, as negative logarithms."""
+FAINTEST = 0.005
+"""Detail below this is no scanner's noise, on the scale from -1 to 1."""
+
+_USUAL = (3.75, 3.2)
+"""Usual strengths of noise and edges, as negative logarithms."""
 
 
 class StyleEncoder(nn.Module):
@@ -70,9 +73,14 @@ def fine_detail(images: Tensor) -> Tensor:
 
     Noise is everywhere and is told by the median, edges are at some places and raise the mean.
     """
-    fine = (images - fn.avg_pool2d(fn.pad(images, [1] * 4, mode="replicate"), 3, stride=1)).abs().flatten(1)
+    fine = without_means(images).abs().flatten(1)
     strengths = torch.stack([fine.median(dim=1).values, fine.mean(dim=1)], dim=1)
-    return torch.log(strengths + _FAINTEST) + torch.tensor(_USUAL, device=images.device)
+    return torch.log(strengths + FAINTEST) + torch.tensor(_USUAL, device=images.device)
+
+
+def without_means(images: Tensor) -> Tensor:
+    """Return what a mean over 3 x 3 pixels takes away from images `(B, 1, H, W)`: their fine detail."""
+    return images - fn.avg_pool2d(fn.pad(images, [1] * 4, mode="replicate"), 3, stride=1)
 
 
 class _Residual(nn.Module):

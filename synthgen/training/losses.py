@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor
 
-_FAINTEST = 0.005
-"""Detail below this is no noise of a scanner, on the scale from -1 to 1."""
+from synthgen.networks.style_encoder import FAINTEST, without_means
 
 
 def pixel_summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -62,8 +61,7 @@ def grain_distance(fake: Tensor, real: Tensor) -> Tensor:
 
 def _detail(images: Tensor) -> Tensor:
     """Return the logarithm of the root mean square of fine detail in windows of 16 pixels."""
-    fine = images - fn.avg_pool2d(fn.pad(images, [1] * 4, mode="replicate"), 3, stride=1)
-    return 0.5 * torch.log(fn.avg_pool2d(fine.square(), 16) + _FAINTEST**2)
+    return 0.5 * torch.log(fn.avg_pool2d(without_means(images).square(), 16) + FAINTEST**2)
 
 
 def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
