@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
@@ -45,7 +45,7 @@ from synthgen.processes import usable_processors
 from synthgen.seeding import Stage, numpy_stream
 from synthgen.subjects import SourceCohort
 from synthgen.training.classification import ClassifierObjective
-from synthgen.training.data import collect
+from synthgen.training.data import TrainingSlices, collect
 from synthgen.training.loop import Objective, Progress, train
 from synthgen.training.mixing import MixingObjective
 from synthgen.training.objectives import PerceptualObjective, SpadeObjective, VaeObjective
@@ -72,29 +72,32 @@ class _Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _MixingNetworks:
+    sdnet: SDNet
+    classifier: PathologyClassifier
+    injector: NoiseInjector
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Networks:
     segmentor: Segmentor
     label_vae: LabelVAE
     spade: SpadeGenerator
     encoder: StyleEncoder
-    sdnet: SDNet
-    classifier: PathologyClassifier
-    injector: NoiseInjector
+    mixing: _MixingNetworks | None
 
     def as_dict(self) -> dict[str, nn.Module]:
         """Return the networks by their names in a bundle."""
-        return {
-            SEGMENTOR: self.segmentor,
-            LABEL_VAE: self.label_vae,
-            SPADE: self.spade,
-            STYLE_ENCODER: self.encoder,
-            SDNET: self.sdnet,
-            CLASSIFIER: self.classifier,
-            INJECTOR: self.injector,
-        }
+        found: dict[str, nn.Module] = {
+            SEGMENTOR: self.segmentor, LABEL_VAE: self.label_vae, SPADE: self.spade, STYLE_ENCODER: self.encoder,
+        }  # fmt: skip
+        if self.mixing is None:
+            return found
+        mixing = self.mixing
+        return found | {SDNET: mixing.sdnet, CLASSIFIER: mixing.classifier, INJECTOR: mixing.injector}
 
 
-def fit(
+def fit(  # noqa: PLR0913 - a keyword for each option of the command
     cohort: SourceCohort,
     out: Path | str,
     *,
@@ -103,6 +106,7 @@ def fit(
     seed: int = 0,
     device: str = "auto",
     keep_anatomy: bool = False,
+    mixing: bool = True,
     report: Report | None = None,
 ) -> Path:
     """Fit a generator on `cohort`; the same call goes on with an unfinished one.
@@ -125,6 +129,9 @@ def fit(
         `auto`, `cpu` or a CUDA device.
     keep_anatomy
         Keep label maps and factors of patients in the bundle, which mixing needs; those of virtual hearts always are.
+    mixing
+        Whether to train what the method mix and the renderer sdnet need: SDNet, F and J, a third of a fit. Without
+        anatomies, which they work on, they are never trained.
 
     Returns
     -------
@@ -151,8 +158,8 @@ def fit(
     segmentor = _segmentor(cohort, stages, settings, report)
     labelled = TissueCohort(cohort, segmentor) if cohort.label_scheme == "heart" else cohort
     subjects = _prepare("prepare", labelled, stages, settings, report)
-    networks = _train(subjects, segmentor, stages, settings, report)
     keep = keep_anatomy or not cohort.of_patients
+    networks = _train(subjects, segmentor, stages, settings, report, mixing=mixing and keep)
     strangers = VirtualHearts(settings.preset.bodies, seed=seed, pathologies=[Pathology.NOR])
     bodies = subjects if keep else _prepare("bodies", strangers, stages, settings, report)
     report.stage("bundle: starting")  # no stage that can be done before: a bundle that is there was refused above
@@ -225,11 +232,17 @@ def _run(
 
 
 def _train(
-    subjects: Sequence[PreparedSubject], segmentor: Segmentor, stages: Stages, settings: _Settings, report: Report
+    subjects: Sequence[PreparedSubject],
+    segmentor: Segmentor,
+    stages: Stages,
+    settings: _Settings,
+    report: Report,
+    *,
+    mixing: bool,
 ) -> _Networks:
     """Train the networks one after the other; finished ones load from their snapshots."""
     preset, seed, device = settings.preset, settings.seed, settings.device
-    slices, pairs = collect(subjects), collect_pairs(subjects)
+    slices = collect(subjects)
     perceptual = PerceptualObjective(slices, preset.perceptual, seed=seed, device=device)
     # Slices without heart all look the same to the label VAE; they would only blunt the latent space.
     heart = np.isin(slices.labels, HEART).reshape(len(slices), -1)
@@ -244,7 +257,24 @@ def _train(
     run("renderer", renderer, "perceptual")
     run("label_vae", label_vae)
     (generator, _), (encoder, _) = renderer.averaged
+    return _Networks(
+        segmentor=segmentor,
+        label_vae=label_vae.vae.to("cpu").eval(),
+        spade=cast("SpadeGenerator", generator.to("cpu").eval()),
+        encoder=cast("StyleEncoder", encoder.to("cpu").eval()),
+        mixing=_train_mixing(subjects, slices, settings, run) if mixing else None,
+    )
 
+
+def _train_mixing(
+    subjects: Sequence[PreparedSubject],
+    slices: TrainingSlices,
+    settings: _Settings,
+    run: Callable[..., None],
+) -> _MixingNetworks:
+    """Train what takes hearts apart and mixes them; `run(name, objective, *stages before)` trains one."""
+    preset, seed, device = settings.preset, settings.seed, settings.device
+    pairs = collect_pairs(subjects)
     factors = SdnetObjective(slices, preset.sdnet, seed=seed, device=device)
     run("sdnet", factors)
     factors.name_channels()
@@ -254,11 +284,7 @@ def _train(
     judge, model = classifier.classifier, factors.sdnet
     mixing = MixingObjective(pairs, preset.mixing, model=model, classifier=judge, seed=seed, device=device)
     run("injector", mixing, "sdnet", "classifier")
-    return _Networks(
-        segmentor=segmentor,
-        label_vae=label_vae.vae.to("cpu").eval(),
-        spade=cast("SpadeGenerator", generator.to("cpu").eval()),
-        encoder=cast("StyleEncoder", encoder.to("cpu").eval()),
+    return _MixingNetworks(
         sdnet=factors.sdnet.to("cpu").eval(),
         classifier=classifier.classifier.to("cpu").eval(),
         injector=mixing.injector.to("cpu").eval(),
@@ -292,8 +318,7 @@ def _write_bundle(
     normal = [[s for s in some if s.pathology is Pathology.NOR] for some in (subjects, bodies)]
     paired = zip(normal[0], cycle(normal[1]), strict=False)
     donors = [_donor(s, names[s.subject_id], body, own=keep_anatomy) for s, body in paired]
-    held_out = [subjects[i] for i in _held_out(subjects, settings.seed)]
-    judged = [(s.pathology, confidence_in(networks.classifier, s.images, s.labels)) for s in held_out]
+    gates = calibrate([_measure(s) for s in subjects])
     fields = {
         "preset": settings.preset.name,
         "label_scheme": "tissue",
@@ -306,9 +331,8 @@ def _write_bundle(
             "subjects": len(subjects),
             "classes": dict(Counter(s.pathology.value for s in subjects)),
         },
-        "gates": {**calibrate([_measure(s) for s in subjects]), "confidence": calibrate_confidence(judged)},
+        "gates": gates,
         "styles": fit_styles(_style_codes(subjects, networks.encoder)),
-        "modalities": fit_styles(_modalities(subjects, networks.sdnet)),
         "provenance": {
             "source": cohort.fingerprint(),
             "seed": settings.seed,
@@ -319,8 +343,13 @@ def _write_bundle(
         },
     }
     tensors = {LATENTS_FILE: LatentBank.of(latents).to_tensors(), DONORS_FILE: DonorBank.of(donors).to_tensors()}
-    if keep_anatomy:
-        anatomies = [_anatomy(s, names[s.subject_id], networks.sdnet) for s in subjects]
+    mixing = networks.mixing
+    if mixing is not None:
+        held_out = [subjects[i] for i in _held_out(subjects, settings.seed)]
+        judged = [(s.pathology, confidence_in(mixing.classifier, s.images, s.labels)) for s in held_out]
+        gates["confidence"] = calibrate_confidence(judged)
+        fields["modalities"] = fit_styles(_modalities(subjects, mixing.sdnet))
+        anatomies = [_anatomy(s, names[s.subject_id], mixing.sdnet) for s in subjects]
         tensors[ANATOMIES_FILE] = AnatomyBank.of(anatomies).to_tensors()
     save_bundle(out, fields, networks.as_dict(), tensors)
 

@@ -177,7 +177,9 @@ def measure_replacement(
     if bundle is not None:
         refuse_if_seen(bundle, parts["test"])
     elif makes:
-        bundle = fit_bundle(train, out, study.sizes, seed=study.seed, device=study.device, report=report)
+        bundle = fit_bundle(
+            train, out, study.sizes, seed=study.seed, device=study.device, report=report, mixing=False
+        )  # fmt: skip
     outcome = Outcome(folder=out, arms=[])
     for arm in study.arms:
         subjects = [*parts["train"]] if REAL in arm.split("+") else []

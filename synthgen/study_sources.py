@@ -178,14 +178,16 @@ def refuse_if_seen(bundle: Bundle, tested: list[PreparedSubject]) -> None:
         raise InputError(f"bundle {bundle.name}", expected="one that saw no test subject", got=f"{seen[0]} in it")
 
 
-def fit_bundle(train: SourceCohort, out: Path, sizes: Tier, *, seed: int, device: str, report: Report) -> Bundle:
-    """Return the generator in `out/bundle`, fitted on the training subjects now or before."""
+def fit_bundle(
+    train: SourceCohort, out: Path, sizes: Tier, *, seed: int, device: str, report: Report, mixing: bool = True
+) -> Bundle:
+    """Return the generator in `out/bundle`, fitted on the training subjects now or before; see `fit` for `mixing`."""
     folder = out / "bundle"
     if not folder.exists():
         report.stage(f"fitting a generator on {len(train)} training subjects")
         fit(
             train, folder, preset=sizes.preset, budget=sizes.budget, seed=seed, device=device, keep_anatomy=True,
-            report=report,
+            mixing=mixing, report=report,
         )  # fmt: skip
     return load_bundle(folder)
 

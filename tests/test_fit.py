@@ -12,7 +12,9 @@ from synthgen.cohorts.acdc import Acdc
 from synthgen.cohorts.preprocess import prepare
 from synthgen.engine.anatomies import ANATOMIES_FILE
 from synthgen.engine.donors import DonorBank
-from synthgen.engine.generate import DONORS_FILE
+from synthgen.engine.generate import DONORS_FILE, SDNET, Generator
+from synthgen.engine.plan import plan
+from synthgen.engine.recipe import Condition, Recipe
 from synthgen.errors import InputError
 from synthgen.factors.latents import LATENTS_FILE, LatentBank
 from synthgen.fit import fit
@@ -42,9 +44,9 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _fit(COHORT, tmp_path_factory.mktemp("fitted") / "tiny")
 
 
-def _fit(cohort: SourceCohort, out: Path, report: Report | None = None, *, keep_anatomy: bool = False) -> Path:
+def _fit(cohort: SourceCohort, out: Path, report: Report | None = None, **options: bool) -> Path:
     try:
-        return fit(cohort, out, preset="tiny", report=report, keep_anatomy=keep_anatomy)
+        return fit(cohort, out, preset="tiny", report=report, **options)
     finally:
         torch.set_num_threads(1)
 
@@ -100,6 +102,21 @@ def test_nothing_of_a_patient_beyond_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(donors[0].labels[Phase.ES], stranger.labels[Phase.ES])
     assert donors[0].body == patients[0].body
     assert ANATOMIES_FILE not in bundle.description.files
+    assert SDNET not in bundle.description.networks, "nothing could use it without anatomies"
+
+
+def test_a_generator_that_does_not_mix_takes_fewer_stages(tmp_path: Path) -> None:
+    """Without mixing nothing of SDNet, F and J is trained or kept; new anatomies are drawn, mixtures are refused."""
+    said: list[str] = []
+    bundle = load_bundle(_fit(COHORT, tmp_path / "b", Report(stage=said.append), mixing=False))
+    stages = [line.split(":")[0] for line in said]
+    assert stages == ["hearts", "segmentor", "prepare", "perceptual", "renderer", "label_vae", "bundle"]
+    assert ANATOMIES_FILE not in bundle.description.files
+    assert set(bundle.description.networks) == {"segmentor", "label_vae", "spade", "style_encoder"}
+    Generator(bundle)
+    recipe = Recipe(conditions=(Condition(pathology=Pathology.ARV, count=1, method="mix"),))
+    with pytest.raises(InputError, match="--no-mixing"):
+        plan(recipe, bundle)
 
 
 def test_patients_whose_hearts_alone_are_labelled_get_all_tissues(tmp_path: Path) -> None:

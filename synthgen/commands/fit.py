@@ -27,6 +27,9 @@ _KINDS = ("hearts", "acdc", "mnms", "nifti", "tissues")
 @click.option(
     "--keep-anatomy", is_flag=True, help="Keep label and factor maps of patients in the bundle, for --method mix."
 )
+@click.option(
+    "--no-mixing", is_flag=True, help="Leave out what --method mix and --renderer sdnet need, a third of the time."
+)
 @device_option
 @seed_option
 @json_option
@@ -37,6 +40,7 @@ def fit(
     budget: float,
     letters: tuple[str, ...],
     keep_anatomy: bool,
+    no_mixing: bool,
     device: str,
     seed: int,
     as_json: bool,
@@ -63,6 +67,7 @@ def fit(
             seed=seed,
             device=device,
             keep_anatomy=keep_anatomy,
+            mixing=not no_mixing,
             report=report,
         )
     emit({"bundle": str(folder), "preset": preset, "cohort": cohort}, f"bundle in {folder}", as_json=as_json)

@@ -124,7 +124,7 @@ def require_factors(bundle: Bundle) -> None:
             f"bundle {bundle.name}",
             expected="one with the factors of its subjects, for the method mix and the renderer sdnet",
             got="one without",
-            hint="Fit it with --keep-anatomy; it then holds label maps of the subjects that it was fitted on",
+            hint="Fit it with --keep-anatomy and without --no-mixing; it then holds label maps of its subjects",
         )
 
 

@@ -44,10 +44,12 @@ def test_options_reach_the_fit(monkeypatch, capsys) -> None:
         return out
 
     monkeypatch.setattr(module, "fit", fit)
-    line = "fit hearts:2 --out b --preset tiny --budget 0.5 --seed 4 --device cpu"
+    line = "fit hearts:2 --out b --preset tiny --budget 0.5 --seed 4 --device cpu --no-mixing"
     assert cli.run(line.split()) == 0
-    options = {name: asked[name] for name in ("out", "preset", "budget", "seed", "device")}
-    assert options == {"out": Path("b"), "preset": "tiny", "budget": 0.5, "seed": 4, "device": "cpu"}
+    options = {name: asked[name] for name in ("out", "preset", "budget", "seed", "device", "mixing")}
+    assert options == {
+        "out": Path("b"), "preset": "tiny", "budget": 0.5, "seed": 4, "device": "cpu", "mixing": False
+    }  # fmt: skip
     out, err = capsys.readouterr()
     assert out == "bundle in b\n"
     assert err.splitlines()[0] == "label_vae: starting"
