@@ -21,6 +21,7 @@ from safetensors.torch import load, save
 from scipy import ndimage
 from torch import Tensor
 
+from synthgen.engine.base_plane import below_base
 from synthgen.errors import InputError
 from synthgen.labels import HEART, Phase, Tissue
 from synthgen.networks.bundle import Bundle
@@ -67,12 +68,12 @@ class TissueMap:
 
     @property
     def heart(self) -> NDArray[np.uint8]:
-        """The heart alone, codes 0 to 3: the largest connected part of the stack that was taken for it."""
+        """The heart alone, codes 0 to 3: the largest connected part that was taken for it, below its base."""
         is_heart = np.isin(self.likeliest, HEART)
         parts, count = ndimage.label(is_heart)
         if count > 1:
             is_heart = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
-        return np.where(is_heart, self.likeliest, Tissue.BACKGROUND).astype(np.uint8)
+        return below_base(np.where(is_heart, self.likeliest, Tissue.BACKGROUND).astype(np.uint8))
 
     def with_heart(self, heart: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return all nine tissues, the heart being `heart (z, y, x)`, codes 0 to 3: the expert's, or the map's own."""
@@ -163,4 +164,4 @@ def _likelihoods(net: Segmentor, voxels: NDArray, spacing_mm: tuple[float, float
     size = [max(1, round(n * mm / net.pixel_mm)) for n, mm in zip(voxels.shape[1:], spacing_mm[1:], strict=True)]
     images = torch.from_numpy(voxels.astype(np.float32))[:, None]
     resized = fn.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)[:, 0]
-    return net.probabilities(resized)
+    return net.probabilities(resized, spacing_mm[0])

@@ -1,0 +1,50 @@
+"""The base of a heart: readers stop where muscle no longer closes around the cavity."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from synthgen.engine.base_plane import below_base, enclosure
+from synthgen.hearts.virtual_hearts import VirtualHearts
+from synthgen.labels import HEART, Phase, Tissue
+
+
+def ring(closed: float, radius: int = 6) -> np.ndarray:
+    """A slice with a round cavity, of whose outline a part is muscle and the rest lung."""
+    y, x = np.mgrid[-12:13, -12:13]
+    distance, turn = np.hypot(y, x), (np.arctan2(y, x) + np.pi) / (2 * np.pi)
+    wall = np.where(turn < closed, Tissue.MYO, Tissue.BACKGROUND)
+    return np.select([distance < radius, distance < radius + 4], [Tissue.LV, wall], 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize("closed", [0.0, 0.25, 0.6, 1.0])
+def test_the_part_that_is_enclosed(closed: float) -> None:
+    """The share of the outline that touches muscle is that of the muscle."""
+    assert enclosure(ring(closed)) == pytest.approx(closed, abs=0.06)
+
+
+def test_slices_above_the_base_are_emptied() -> None:
+    """From the larger end on, slices go until muscle closes around the cavity; the open apex stays."""
+    stack = np.stack([ring(0.2, 8), ring(0.4, 8), ring(0.9, 7), ring(1.0, 6), ring(1.0, 4), ring(0.0, 2)])
+    for turned in (stack, stack[::-1]):
+        kept = below_base(turned)[:: -1 if turned is not stack else 1]
+        assert not kept[:2].any()
+        np.testing.assert_array_equal(kept[2:], stack[2:])
+
+
+def test_what_has_no_ventricle_stays() -> None:
+    """Nothing is taken from an empty stack, or from one in which no slice is enclosed."""
+    empty, open_ = np.zeros((3, 8, 8), np.uint8), np.stack([ring(0.2), ring(0.1)])
+    assert not below_base(empty).any()
+    np.testing.assert_array_equal(below_base(open_), open_)
+
+
+def test_whole_hearts_lose_no_more_than_their_first_slice() -> None:
+    """Labels of virtual hearts begin near their base already."""
+    for subject in VirtualHearts(4, seed=5, pixels=96, spacing_mm=2.0):
+        for phase in Phase:
+            voxels = subject.labels[phase].voxels
+            heart = np.where(np.isin(voxels, HEART), voxels, 0).astype(np.uint8)
+            first = np.flatnonzero(heart.any(axis=(1, 2)))[0]
+            np.testing.assert_array_equal(below_base(heart)[first + 1 :], heart[first + 1 :])
