@@ -164,4 +164,4 @@ def _likelihoods(net: Segmentor, voxels: NDArray, spacing_mm: tuple[float, float
     size = [max(1, round(n * mm / net.pixel_mm)) for n, mm in zip(voxels.shape[1:], spacing_mm[1:], strict=True)]
     images = torch.from_numpy(voxels.astype(np.float32))[:, None]
     resized = fn.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)[:, 0]
-    return net.probabilities(resized, spacing_mm[0])
+    return net.probabilities(resized)

@@ -1,10 +1,8 @@
 """Segmentor of nine tissues: a U-Net together with the grid and the grey scale that it works on.
 
 Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123), section 3.1: five resolutions, leaky ReLU, batch norm,
-dropout of one half, trained on simulated images only. It may see the slices beside the one that it labels, which tell
-where the base of the heart is: a slice through an atrium looks much like one through a ventricle. What a slice is
-brought to before it is seen, and the views of it that are averaged, belong to the network: they must be the same in
-training and in use.
+dropout of one half, trained on simulated images only. What a slice is brought to before it is seen, and the views of it
+that are averaged, belong to the network: they must be the same in training and in use.
 """
 
 from __future__ import annotations
@@ -27,15 +25,12 @@ SUB_BATCH: Final = 8
 VIEWS: Final = ((0.0, 1.0), (15.0, 1.0), (-15.0, 1.0), (0.0, 1.12), (0.0, 0.9))
 """Views of a slice whose probabilities are averaged: rotation in degrees, zoom."""
 
-SLICE_MM: Final = 10.0
-"""Distance of slices that it is trained with: 8 mm and the usual gap."""
-
 _DARK, _BRIGHT = 0.01, 0.99
 _OVERSHOOT = 1.5
 
 
 class Segmentor(nn.Module):
-    """Slices of a stack to tissue probabilities.
+    """Slices to tissue probabilities.
 
     Parameters
     ----------
@@ -45,8 +40,6 @@ class Segmentor(nn.Module):
         Edge of a pixel in micrometres.
     dropout
         Percent of the coarsest resolution's channels that training takes away.
-    beside
-        Slices that it sees on either side of the one that it labels.
 
     Attributes
     ----------
@@ -57,36 +50,28 @@ class Segmentor(nn.Module):
     """
 
     def __init__(
-        self, *, widths: Sequence[int] = (16, 32, 48, 64, 96), pixel_um: int = 2000, dropout: int = 50, beside: int = 0
+        self, *, widths: Sequence[int] = (16, 32, 48, 64, 96), pixel_um: int = 2000, dropout: int = 50
     ) -> None:
         super().__init__()
-        self.arguments = {"widths": list(widths), "pixel_um": pixel_um, "dropout": dropout, "beside": beside}
-        self.unet = UNet(classes=len(Tissue), widths=widths, leak=1, channels=1 + 2 * beside)
-        self.pixel_mm, self.share, self.beside = pixel_um / 1000, dropout / 100, beside
+        self.arguments = {"widths": list(widths), "pixel_um": pixel_um, "dropout": dropout}
+        self.unet = UNet(classes=len(Tissue), widths=widths, leak=1)
+        self.pixel_mm, self.share = pixel_um / 1000, dropout / 100
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Return logits `(B, 9, H, W)` of `normalised` slices with those beside them, `(B, 1 + 2 beside, H, W)`.
-
-        `kept` as in `UNet`.
-        """
+        """Return logits `(B, 9, H, W)` of `normalised` images `(B, 1, H, W)`; `kept` as in `UNet`."""
         return self.unet(images, kept)
 
     @torch.inference_mode()
-    def probabilities(self, images: Tensor, slice_mm: float = SLICE_MM) -> Tensor:
-        """Return tissue probabilities `(N, 9, H, W)` of a stack `(N, H, W)` with pixels of `pixel_mm`, any grey scale.
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Return tissue probabilities `(N, 9, H, W)` of slices `(N, H, W)` with pixels of `pixel_mm`, any grey scale.
 
-        The mean over `VIEWS`; evaluation mode. A slice's result depends on itself and on the slices beside it, which
-        are taken at about `SLICE_MM` where slices of `slice_mm` are closer; beyond an end the last slice comes again.
+        The mean over `VIEWS`; evaluation mode, independent of N.
         """
         self.eval()
         multiple = 2 ** (len(self.unet.down) - 1)
         height, width = images.shape[1:]
         missing = (-width % multiple, -height % multiple)
-        scaled = normalised(images.float()[:, None])
-        step = max(1, round(SLICE_MM / slice_mm))
-        offsets = torch.arange(-self.beside, self.beside + 1) * step
-        rows = (torch.arange(len(images))[:, None] + offsets).clamp(0, len(images) - 1)
-        padded = fn.pad(scaled[rows, 0], (0, missing[0], 0, missing[1]), mode="replicate")
+        padded = fn.pad(normalised(images.float()[:, None]), (0, missing[0], 0, missing[1]), mode="replicate")
         return apply_in_parts(self._averaged, padded, SUB_BATCH)[:, :, :height, :width]
 
     def _averaged(self, images: Tensor) -> Tensor:

@@ -32,8 +32,6 @@ class UNet(nn.Module):
         Channels per resolution, finest first; images must be multiples of `2 ** (len(widths) - 1)` pixels.
     leak
         Slope below zero in percent; 0 is a plain ReLU.
-    channels
-        Channels C of the images.
 
     Attributes
     ----------
@@ -41,20 +39,16 @@ class UNet(nn.Module):
         Channels at the coarsest resolution, those that dropout may take away.
     """
 
-    def __init__(
-        self, *, classes: int = 4, widths: Sequence[int] = (64, 128, 256, 512, 1024), leak: int = 0, channels: int = 1
-    ) -> None:
+    def __init__(self, *, classes: int = 4, widths: Sequence[int] = (64, 128, 256, 512, 1024), leak: int = 0) -> None:
         super().__init__()
-        self.arguments = {"classes": classes, "widths": list(widths), "leak": leak, "channels": channels}
+        self.arguments = {"classes": classes, "widths": list(widths), "leak": leak}
         self.deepest = widths[-1]
-        self.down = nn.ModuleList(
-            _double(a, b, leak / 100) for a, b in zip((channels, *widths[:-1]), widths, strict=True)
-        )
+        self.down = nn.ModuleList(_double(a, b, leak / 100) for a, b in zip((1, *widths[:-1]), widths, strict=True))
         self.up = nn.ModuleList(_double(low + high, high, leak / 100) for high, low in pairwise(widths))
         self.head = nn.Conv2d(widths[0], classes, 1)
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Return logits `(B, K, H, W)` of images `(B, C, H, W)` in [-1, 1].
+        """Return logits `(B, K, H, W)` of images `(B, 1, H, W)` in [-1, 1].
 
         `kept (B, deepest)` are the factors that dropout multiplies the channels of the coarsest resolution by: 0 takes
         one away, a mean of 1 keeps the scale. None keeps all.

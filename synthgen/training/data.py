@@ -133,18 +133,3 @@ def companions(
     first = np.searchsorted(ordered, subjects[rows], side="left")
     many = np.searchsorted(ordered, subjects[rows], side="right") - first
     return order[first + np.floor(generator.random(len(rows)) * many).astype(np.int64)]
-
-
-def besides(slices: TrainingSlices, reach: int) -> NDArray[np.int64]:
-    """Return for every slice its own row between those of `reach` slices on either side, `(N, 1 + 2 reach)`.
-
-    Beyond an end of a stack its last slice comes again; a stack is one phase of one subject.
-    """
-    count = len(slices)
-    begins = np.ones(count, np.bool_)
-    begins[1:] = (np.diff(slices.subjects) != 0) | (np.diff(slices.positions) <= 0)
-    first = np.flatnonzero(begins)
-    stack = np.cumsum(begins) - 1
-    last = np.append(first[1:], count) - 1
-    rows = np.arange(count)[:, None] + np.arange(-reach, reach + 1)
-    return np.clip(rows, first[stack][:, None], last[stack][:, None])

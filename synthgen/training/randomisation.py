@@ -83,7 +83,7 @@ class Ranges:
 
 
 class Randomiser:
-    """Draws one view per slice, or per part of a stack.
+    """Draws one view per slice.
 
     Parameters
     ----------
@@ -94,30 +94,18 @@ class Randomiser:
     """
 
     def __init__(self, ranges: Ranges, generator: torch.Generator) -> None:
-        self.ranges, self._generator, self._slices = ranges, generator, 1
+        self.ranges, self._generator = ranges, generator
 
     def views(self, labels: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return labels `(B, P, P)` int64 and normalised images `(B, 1, P, P)` of slices `(B, H, W)`, `(B, 1, H, W)`.
 
         Slices are squares; beyond their edge they go on as they end.
         """
-        shown, images = self.stacks(labels[:, None], images)
-        return shown[:, 0], images
-
-    def stacks(self, labels: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return labels `(B, S, P, P)` int64 and normalised images `(B, S, P, P)` of parts of stacks `(B, S, H, W)`.
-
-        The S slices of a part lie and look alike: only their noise is their own.
-        """
-        count, self._slices = labels.shape[:2]
-        grid = self._grid(count, labels.shape[-1]).to(images.device)
-        scaled = normalised(images.flatten(0, 1)[:, None]).view_as(images)
-        shown = fn.grid_sample(scaled, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        codes = labels.to(torch.float32)
-        moved = fn.grid_sample(codes, grid, mode="nearest", padding_mode="border", align_corners=False).long()
-        flat, codes_of_all = shown.flatten(0, 1)[:, None], moved.flatten(0, 1)
-        made = self._scanned(self._recoloured(self._bordered(flat, codes_of_all), codes_of_all))
-        return moved, made.view_as(shown)
+        grid = self._grid(len(labels), labels.shape[-1]).to(images.device)
+        shown = fn.grid_sample(normalised(images), grid, mode="bilinear", padding_mode="border", align_corners=False)
+        codes = labels[:, None].to(torch.float32)
+        moved = fn.grid_sample(codes, grid, mode="nearest", padding_mode="border", align_corners=False)[:, 0].long()
+        return moved, self._scanned(self._recoloured(self._bordered(shown, moved), moved))
 
     def _grid(self, count: int, size: int) -> Tensor:
         """Return where each view's pixels lie in its slice, `(B, P, P, 2)`."""
@@ -134,17 +122,17 @@ class Randomiser:
 
     def _bordered(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return images whose myocardium fades into the cavity inside and into what lies outside."""
-        count, device = len(images) // self._slices, images.device
+        count, device = len(images), images.device
         wall = (labels == Tissue.MYO)[:, None].to(images.dtype)
         level = _mean(images * wall, _WALL) / _mean(wall, _WALL).clamp(min=1e-3)
         near, far = (_dilated(wall, size) for size in (3, 5))
-        reach = _REACH * self._each((self._chance(2, count, 1, 1, 1) < 0.5).to(device, images.dtype), 1)
+        reach = _REACH * (self._chance(2, count, 1, 1, 1) < 0.5).to(device, images.dtype)
         not_heart = ~torch.isin(labels, torch.tensor(HEART, device=device))
         inside, outside = (
             where[:, None] * (near + share * (far - near))
             for where, share in zip((labels == Tissue.LV, not_heart), reach, strict=True)
         )
-        inner, outer = (self._each(self._patchy(count, *patches)).to(device) for patches in (_TRABECULAE, _EPICARDIUM))
+        inner, outer = (self._patchy(count, *patches).to(device) for patches in (_TRABECULAE, _EPICARDIUM))
         return images + self.ranges.border * (inside * inner + outside * outer) * (level - images)
 
     def _patchy(self, count: int, mean: float, sd: float, waves: int) -> Tensor:
@@ -154,42 +142,38 @@ class Randomiser:
 
     def _recoloured(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return images whose tissues are lighter or darker than they were, edges as soft as before."""
-        count, ranges = len(images) // self._slices, self.ranges
+        count, ranges = len(images), self.ranges
         shifts = self._normal(count, len(Tissue)) * ranges.tissue
         shifts[:, Tissue.RV] += _BLOOD_IN_COMMON * (shifts[:, Tissue.LV] - shifts[:, Tissue.RV])
         shifts[:, [Tissue.LV, Tissue.MYO]] *= _IN_HEART
         shifts = shifts * (self._chance(count, 1) < ranges.tissue_share)
-        change = torch.gather(self._each(shifts).to(images.device), 1, labels.flatten(1)).view_as(images)
+        change = torch.gather(shifts.to(images.device), 1, labels.flatten(1)).view_as(images)
         return images + _softened(change + self._mottled(labels).view_as(images))
 
     def _mottled(self, labels: Tensor) -> Tensor:
         """Return smooth changes of grey that end where tissues do, `(B, P * P)`: each tissue takes one of a few."""
-        count, fields = len(labels) // self._slices, _FIELDS
+        count, fields = len(labels), _FIELDS
         strength = self.ranges.mottling * self._chance(count, 1, 1, 1)
-        grey = self._each((self._field(count, fields, _MOTTLES) * strength).flatten(2)).to(labels.device)
-        which = self._each(torch.randint(0, fields, (count, len(Tissue)), generator=self._generator)).to(labels.device)
+        grey = (self._field(count, fields, _MOTTLES) * strength).flatten(2).to(labels.device)
+        which = torch.randint(0, fields, (count, len(Tissue)), generator=self._generator).to(labels.device)
         return torch.gather(grey, 1, torch.gather(which, 1, labels.flatten(1))[:, None])
 
     def _scanned(self, images: Tensor) -> Tensor:
         """Return normalised images `(B, 1, P, P)` with other shading, tone, sharpness and noise."""
-        ranges, count = self.ranges, len(images) // self._slices
-        shading = self._each(self._field(count, 1, _SHADES) * ranges.shading * self._chance(count, 1, 1, 1))
-        tone = self._each(torch.exp(self._normal(count, 1, 1, 1) * ranges.gamma))
+        ranges, count = self.ranges, len(images)
+        shading = self._field(count, 1, _SHADES) * ranges.shading * self._chance(count, 1, 1, 1)
+        tone = torch.exp(self._normal(count, 1, 1, 1) * ranges.gamma)
         images = ((images + shading.to(images.device) + 1.5) / 3).clamp(1e-3, 1) ** tone.to(images.device)
-        which, soft = self._each(self._chance(count, 1, 1, 1)).to(images.device), _softened(images)
+        which, soft = self._chance(count, 1, 1, 1).to(images.device), _softened(images)
         images = torch.where(which < ranges.blurred, soft, images)
         images = torch.where(which > 1 - _SHARPENED, 2 * images - soft, images)
-        grain = self._normal(*images.shape) * self._each(self._chance(count, 1, 1, 1)) * ranges.noise
+        grain = self._normal(*images.shape) * self._chance(count, 1, 1, 1) * ranges.noise
         return normalised(images + grain.to(images.device))
 
     def _field(self, count: int, channels: int, values: int) -> Tensor:
         """Return smooth random fields `(count, channels, P, P)`."""
         size = [self.ranges.pixels] * 2
         return fn.interpolate(self._normal(count, channels, values, values), size, mode="bicubic", align_corners=False)
-
-    def _each(self, drawn: Tensor, axis: int = 0) -> Tensor:
-        """Return what was drawn for every view once for each of its slices."""
-        return drawn.repeat_interleave(self._slices, axis)
 
     def _uniform(self, *shape: int) -> Tensor:
         return self._chance(*shape) * 2 - 1

@@ -25,28 +25,6 @@ def test_probabilities_are_those_of_the_slice_alone() -> None:
     assert torch.equal(net().probabilities(slices[9:10]), found[9:10])
 
 
-def test_the_slices_beside_a_slice_are_seen() -> None:
-    """With one slice on either side, a slice's tissues depend on its neighbours and on no slice farther away."""
-    segmentor = initialise(Segmentor(widths=[4, 8, 8], beside=1), torch_stream(1)).eval()
-    slices = noise(9, 32, 32)
-    found = segmentor.probabilities(slices)
-    changed = slices.clone()
-    changed[3] = noise(32, 32) + 1
-    differs = [not torch.equal(a, b) for a, b in zip(segmentor.probabilities(changed), found, strict=True)]
-    assert differs == [False, False, True, True, True, False, False, False, False]
-
-
-def test_closer_slices_are_skipped() -> None:
-    """In a stack of 5 mm the slices beside are every second one; at an end the last slice comes again."""
-    segmentor = initialise(Segmentor(widths=[4, 8, 8], beside=1), torch_stream(1)).eval()
-    slices = noise(9, 32, 32)
-    found = segmentor.probabilities(slices, 5.0)
-    torch.testing.assert_close(segmentor.probabilities(slices[::2], 10.0), found[::2])
-    torch.testing.assert_close(
-        segmentor.probabilities(slices[:1].expand(3, -1, -1))[1], segmentor.probabilities(slices[:1])[0]
-    )
-
-
 def test_scale_and_offset_of_a_slice_do_not_matter() -> None:
     """A scanner's grey scale is arbitrary: hundredfold and shifted, the tissues are the same."""
     slices = noise(2, 32, 32)

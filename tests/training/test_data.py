@@ -12,7 +12,7 @@ from training_cases import slices
 
 from synthgen.errors import InputError
 from synthgen.seeding import numpy_stream
-from synthgen.training.data import batch_rows, besides, companions
+from synthgen.training.data import batch_rows, companions
 
 
 @settings(max_examples=30, deadline=None)
@@ -41,19 +41,6 @@ def test_companions_are_of_the_same_subject() -> None:
     assert np.array_equal(subjects[found], subjects[rows])
     assert set(found[rows == 0]) == {0, 3, 4}
     assert set(found[rows == 5]) == {5}
-
-
-def test_slices_beside_stay_within_their_stack() -> None:
-    """Neighbours are of the same phase of the same subject; at an end the last slice comes again."""
-    some = slices(7)
-    stacks = replace(
-        some,
-        subjects=np.array([0, 0, 0, 0, 0, 1, 1], np.int64),
-        positions=np.array([0, 0.5, 1, 0, 1, 0, 1], np.float32),
-    )
-    found = besides(stacks, 1)
-    assert found.tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 4], [3, 4, 4], [5, 5, 6], [5, 6, 6]]
-    assert besides(stacks, 0).tolist() == [[row] for row in range(7)]
 
 
 def test_digest_tells_data_apart() -> None:

@@ -59,23 +59,3 @@ def test_views_come_from_the_generator_alone() -> None:
     views = [Randomiser(Ranges(pixels=32), torch_stream(key)).views(labels, grey(labels))[1] for key in (3, 3, 4)]
     assert torch.equal(views[0], views[1])
     assert not torch.equal(views[0], views[2])
-
-
-def test_slices_of_a_stack_lie_and_look_alike() -> None:
-    """Three equal slices of a stack have the same view but for noise; with one slice a stack is a view."""
-    labels = blobs(2, 32)
-    images = grey(labels)
-    ranges = Ranges(pixels=32, noise=0.0)
-    shown, made = Randomiser(ranges, torch_stream(5)).stacks(
-        labels[:, None].expand(-1, 3, -1, -1), images.expand(-1, 3, -1, -1)
-    )
-    for other in (0, 2):
-        assert torch.equal(shown[:, other], shown[:, 1])
-        torch.testing.assert_close(made[:, other], made[:, 1])
-    alone = Randomiser(ranges, torch_stream(5)).views(labels, images)
-    assert torch.equal(shown[:, 1], alone[0])
-    torch.testing.assert_close(made[:, 1:2], alone[1])
-    _, noisy = Randomiser(Ranges(pixels=32), torch_stream(5)).stacks(
-        labels[:, None].expand(-1, 3, -1, -1), images.expand(-1, 3, -1, -1)
-    )
-    assert not torch.allclose(noisy[:, 0], noisy[:, 1])
