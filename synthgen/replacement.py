@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -232,7 +233,10 @@ def _made(
     """Return the synthetic subjects of one kind, made now or before."""
     if kind == SYNTHETIC:
         wanted = [(number, None) for _ in range(study.copies) for number in range(len(train))]
-        cohort: SourceCohort = RerenderedCohort(bundle, train, wanted, seed=study.seed, varied=True)
+        maps = out / "prepared" / "maps"
+        known = RerenderedCohort(bundle, train, wanted, seed=study.seed, varied=True, maps=maps)
+        known.keep_maps(partial(report.count, "label maps prepared"))
+        cohort: SourceCohort = known
     else:
         counts = Counter(train.subject_pathologies)
         conditions = tuple(Condition(pathology=p, count=study.copies * counts[p]) for p in Pathology if counts[p])

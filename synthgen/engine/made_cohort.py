@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from synthgen.cohorts.prepared import PreparedStore, Progress
 from synthgen.cohorts.preprocess import prepare
 from synthgen.engine.generate import SPADE, Generator
 from synthgen.engine.plan import SubjectSpec
@@ -110,6 +111,9 @@ class RerenderedCohort(_FromBundle):
         Root of chance; every entry has a style and noise of its own.
     varied
         Whether label maps are bent and hearts grow or shrink before they are rendered, each entry in its own way.
+    maps
+        Place on the bundle's grid for subjects of which several entries are made, since labelling tissues takes longer
+        than rendering; `keep_maps` fills it. None: every entry prepares its subject anew.
 
     Raises
     ------
@@ -125,6 +129,7 @@ class RerenderedCohort(_FromBundle):
         *,
         seed: int = 0,
         varied: bool = False,
+        maps: Path | None = None,
     ) -> None:
         super().__init__(bundle)
         if self.label_scheme == "tissue" and cohort.label_scheme == "heart":
@@ -134,6 +139,8 @@ class RerenderedCohort(_FromBundle):
         if missing:
             raise InputError(f"vendor {missing[0]}", expected=f"a style of the bundle ({', '.join(known)})", got="none")
         self.cohort, self.seed, self.varied = cohort, seed, varied
+        grid = bundle.description
+        self._maps = PreparedStore(maps, pixels=grid.image_size, spacing_mm=grid.spacing_mm) if maps else None
         self.of_patients = cohort.of_patients  # their anatomy; only the grey is new
         self.licence = " and ".join(dict.fromkeys((cohort.licence, self.licence)))
         self.citation = "; ".join(dict.fromkeys((cohort.citation, self.citation)))
@@ -147,11 +154,19 @@ class RerenderedCohort(_FromBundle):
         how = f"seed {self.seed}{', varied' if self.varied else ''}"
         return f"{self.name}: {self.weights}, {how}, {chosen} of {self.cohort.fingerprint()}"
 
+    def keep_maps(self, progress: Progress | None = None) -> None:
+        """Bring every subject of the cohort to the bundle's grid, in `maps`, unless that was done before."""
+        if self._maps is not None:
+            self._maps.fill(self.cohort, progress=progress)
+
     def __getitem__(self, index: int) -> SourceSubject:
         """Render entry `index`."""
         renderer, bundle = _renderer(self.folder)
-        grid = bundle.description
-        known = prepare(self.cohort[self.numbers[index]], pixels=grid.image_size, spacing_mm=grid.spacing_mm)
+        grid, number = bundle.description, self.numbers[index]
+        if self._maps is None:
+            known = prepare(self.cohort[number], pixels=grid.image_size, spacing_mm=grid.spacing_mm)
+        else:
+            known = self._maps[number]
         labels = dict(known.labels)
         if self.label_scheme == "heart":
             labels = {p: np.where(np.isin(s, HEART), s, Tissue.BACKGROUND).astype(np.uint8) for p, s in labels.items()}

@@ -57,6 +57,21 @@ def test_varied_entries_differ_from_their_source_and_from_each_other(hearts) -> 
     assert plain.fingerprint() != varied.fingerprint() == again.fingerprint()
 
 
+def test_maps_that_are_kept_change_nothing(hearts, tmp_path: Path) -> None:
+    """Subjects that were brought to the bundle's grid once are rendered as if they had been brought there anew."""
+    bundle = load_bundle(shared_bundle())
+    plain = RerenderedCohort(bundle, hearts, WANTED, varied=True)
+    kept = RerenderedCohort(bundle, hearts, WANTED, varied=True, maps=tmp_path / "maps")
+    kept.keep_maps()
+    assert kept.fingerprint() == plain.fingerprint()
+    for number in range(len(WANTED)):
+        one, other = plain[number], kept[number]
+        assert (one.subject_id, one.body) == (other.subject_id, other.body)
+        for phase in Phase:
+            np.testing.assert_array_equal(one.labels[phase].voxels, other.labels[phase].voxels)
+            np.testing.assert_array_equal(one.images[phase].voxels, other.images[phase].voxels)
+
+
 def test_missing_tissues_are_labelled(hearts, tmp_path: Path) -> None:
     """A bundle that renders nine tissues labels those of a cohort of hearts; without a segmentor it is refused."""
     acdc = Acdc(simulate(hearts, tmp_path / "acdc", layout="acdc", workers=1))
