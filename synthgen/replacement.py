@@ -55,7 +55,11 @@ ARMS = (REAL, SYNTHETIC, LATENT, f"{REAL}+{SYNTHETIC}", f"{REAL}+{LATENT}")
 """What is compared unless something else is asked for."""
 
 VIEWS = Ranges(rotation_degrees=25.0, zoom=0.15, aspect=0.1, shift=0.08, tissue=0.15, mottling=0.1)
-"""What the U-Net sees: views that differ less than those that the segmentor of nine tissues learns from."""
+"""What a U-Net of the tested cohort's own kind sees: less than the segmentor of nine tissues learns from.
+
+One that never saw the cohort sees all of `Ranges()`: on 100 ACDC patients, mean Dice 81.1 against 79.7 with these, in one
+training each on the same 400 synthetic subjects at 2 mm.
+"""
 
 _NARROWEST = 16
 """Channels of the U-Net, at least: with 8, a structure or the background was lost in six trainings of six."""
@@ -74,10 +78,13 @@ class Study(Trainings):
         Of `ARMS`; differences are to `real`.
     copies
         Synthetic subjects per training subject, in every arm that has any.
+    views
+        How different what a U-Net sees may be from its training subjects.
     """
 
     arms: tuple[str, ...] = ARMS
     copies: int = 4
+    views: Ranges = VIEWS
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done, before any work."""
@@ -99,7 +106,7 @@ class Study(Trainings):
         row = super().sizes
         unet = row.segmentation
         widths = [max(width, _NARROWEST) for width in unet.network["widths"]]
-        views = replace(VIEWS, pixels=row.pixels)
+        views = replace(self.views, pixels=row.pixels)
         return replace(
             row, segmentation=replace(unet, network={"widths": widths}, samples=3 * unet.samples, views=views)
         )
@@ -202,14 +209,15 @@ def measure_transfer(
 ) -> Outcome:
     """Train a U-Net on one cohort, such as a synthetic one, and measure it on all subjects of another.
 
-    The arm is called `transfer`; of `study`, seeds, tier, seed and device count.
+    The arm is called `transfer`; of `study`, seeds, tier, seed and device count. Views are as different as those that
+    the segmentor of nine tissues learns from.
 
     Raises
     ------
     InputError
         If `out` holds something else or another study.
     """
-    out, study, report = Path(out), study or Study(), report or Report()
+    out, study, report = Path(out), replace(study or Study(), views=Ranges()), report or Report()
     torch.set_num_threads(usable_processors())
     described = _described(train, test, study) | {"transfer": True}
     claim_folder(out, described)
