@@ -57,8 +57,8 @@ ARMS = (REAL, SYNTHETIC, LATENT, f"{REAL}+{SYNTHETIC}", f"{REAL}+{LATENT}")
 VIEWS = Ranges(rotation_degrees=25.0, zoom=0.15, aspect=0.1, shift=0.08, tissue=0.15, mottling=0.1)
 """What a U-Net of the tested cohort's own kind sees: less than the segmentor of nine tissues learns from.
 
-One that never saw the cohort sees all of `Ranges()`: on 100 ACDC patients, mean Dice 81.1 against 79.7 with these, in one
-training each on the same 400 synthetic subjects at 2 mm.
+One that never saw the cohort sees all of `Ranges()`: on 100 ACDC patients, mean Dice 81.1 against 79.7 with these, in
+one training each on the same 400 synthetic subjects at 2 mm.
 """
 
 _NARROWEST = 16
