@@ -21,8 +21,7 @@ _WIDEST = 2.5  # standard deviations; beyond it a style is not one that was seen
 
 _CERTAIN, _TYPICAL, _TRIES = 0.99, 0.7, 64
 """Where there are several vendors: probability from which a style is its vendor's, factor on the spread that is drawn
-from, and draws of which the first that is its vendor's counts. Of virtual hearts rendered in styles drawn so, an
-independent classifier recognises 97 in 100; of the simulator's own images, 92 to 95."""
+from, and draws of which the first that is its vendor's counts. `benchmarks/README.md` has what they are worth."""
 
 Styles = Mapping[str, Any]
 """Vendor letter to `{"mean": [S], "factor": [S][S], "count": n}`; factor is the covariance's lower Cholesky factor."""

@@ -33,6 +33,9 @@ from synthgen.volumes import Volume
 SEGMENTOR = "segmentor"
 """Name of the network in a bundle."""
 
+_MIDDLE = 0.35
+"""How fast what lies off the middle of a slice counts less: standard deviation of a Gaussian, in halves of its edge."""
+
 
 def segmentor_of(bundle: Bundle) -> Segmentor:
     """Return the segmentor of a bundle.
@@ -68,11 +71,17 @@ class TissueMap:
 
     @property
     def heart(self) -> NDArray[np.uint8]:
-        """The heart alone, codes 0 to 3: the largest connected part that was taken for it, below its base."""
+        """The heart alone, codes 0 to 3: the connected part that is largest in the middle, below its base.
+
+        Stacks are planned on the heart; a stomach or a liver that was taken for one lies farther out.
+        """
         is_heart = np.isin(self.likeliest, HEART)
         parts, count = ndimage.label(is_heart)
         if count > 1:
-            is_heart = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
+            y, x = (np.linspace(-1, 1, size) for size in parts.shape[1:])
+            middle = np.exp(-0.5 * (y[:, None] ** 2 + x**2) / _MIDDLE**2)
+            sizes = np.bincount(parts.ravel(), weights=np.broadcast_to(middle, parts.shape).ravel())
+            is_heart = parts == 1 + int(sizes[1:].argmax())
         return below_base(np.where(is_heart, self.likeliest, Tissue.BACKGROUND).astype(np.uint8))
 
     def with_heart(self, heart: NDArray[np.uint8]) -> NDArray[np.uint8]:

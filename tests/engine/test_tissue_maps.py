@@ -48,6 +48,16 @@ def test_only_the_largest_part_of_the_stack_is_heart() -> None:
     assert heart.sum() == 24
 
 
+def test_the_heart_is_in_the_middle() -> None:
+    """Of two parts that were taken for heart the one that the stack was planned on is it, though the other is larger."""
+    likeliest = np.zeros((2, 40, 40), np.uint8)
+    likeliest[:, 18:24, 17:23] = Tissue.LV
+    likeliest[:, 30:38, 3:11] = Tissue.LV
+    heart = TissueMap(likeliest, np.zeros_like(likeliest)).heart
+    assert (heart[:, 18:24, 17:23] == Tissue.LV).all()
+    assert heart.sum() == 72
+
+
 def test_a_virtual_heart_is_found(net: Segmentor, subject: SourceSubject) -> None:
     """On images of the kind that it learnt from, on another grid, the network finds the heart and the lung."""
     truth = subject.labels[Phase.ED].voxels
