@@ -49,7 +49,7 @@ def test_only_the_largest_part_of_the_stack_is_heart() -> None:
 
 
 def test_the_heart_is_in_the_middle() -> None:
-    """Of two parts that were taken for heart the one that the stack was planned on is it, though the other is larger."""
+    """Of two parts that were taken for heart, the one that the stack was planned on is it, however large the other."""
     likeliest = np.zeros((2, 40, 40), np.uint8)
     likeliest[:, 18:24, 17:23] = Tissue.LV
     likeliest[:, 30:38, 3:11] = Tissue.LV
