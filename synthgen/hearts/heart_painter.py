@@ -14,16 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
+from synthgen.hearts.base_shape import OUTER_RADIUS_MM
 from synthgen.hearts.geometry import SYSTOLIC_RV_WALL, PhaseGeometry, drift
 from synthgen.hearts.scene import occupancy
 from synthgen.hearts.signal import Fine
 from synthgen.hearts.slice_frame import FloatMap, SliceFrame
-from synthgen.hearts.subject import Papillary, VirtualSubject
-from synthgen.labels import Phase, Sex, Tissue
+from synthgen.hearts.right_ventricle import outline_radius
+from synthgen.hearts.subject import Chamber, Papillary, Tube, VirtualSubject
+from synthgen.labels import Phase, Tissue
 
 _MARGIN_MM = 9.0  # around the outermost surface: the deformation, one pixel, noise
 _BASE_REACH_MM = 84.0  # atria and great vessels
-_MEAN_RADIUS_MM = 33.0  # epicardial radius at the base that atria are scaled to
+_DIASTOLIC_ATRIUM = 0.88  # radii of the atria at the end of diastole against those at its beginning
 _RIM_MM = 3.0
 _CARDIAC = (Fine.LV_BLOOD, Fine.PAPILLARY, Fine.MYOCARDIUM, Fine.SCAR, Fine.RV_BLOOD)
 
@@ -74,10 +76,17 @@ class SliceCanvas:
         value = np.broadcast_to(np.asarray(self.value(tissue), np.complex64), self.signal.shape)
         self.signal[box] += amount[box] * (value[box] - self.signal[box])
 
-    def paint(self, tissue: Fine, distance: FloatMap, inset_mm: float = 0.0, opacity: FloatMap | float = 1.0) -> None:
-        """Fill what lies deeper than `inset_mm` inside `distance` with a tissue, signal and labels."""
+    def paint(
+        self,
+        tissue: Fine,
+        distance: FloatMap,
+        inset_mm: float = 0.0,
+        opacity: FloatMap | float = 1.0,
+        looks: Fine | None = None,
+    ) -> None:
+        """Fill what lies deeper than `inset_mm` inside `distance` with a tissue: its label, its signal or that of `looks`."""
         amount = occupancy(distance + np.float32(inset_mm), self.pixel_mm) * np.asarray(opacity, np.float32)
-        self.blend(tissue, amount)
+        self.blend(tissue if looks is None else looks, amount)
         self.labels[amount[self.middle] > 0.5] = tissue
 
 
@@ -162,40 +171,63 @@ def _paint_surroundings(canvas: SliceCanvas, frame: SliceFrame) -> None:
     canvas.paint(Fine.FAT, sac, 0.0, exists)
 
 
-def _ellipsoid(frame: SliceFrame, centre: tuple[float, float, float], radii: tuple[float, float, float]) -> FloatMap:
-    unit = [
-        (values - np.float32(middle)) * np.float32(1.0 / radius)
-        for values, middle, radius in zip((frame.x[None], frame.y[None], frame.z), centre, radii, strict=True)
-    ]
-    return (np.sqrt(unit[0] ** 2 + unit[1] ** 2 + unit[2] ** 2) - 1.0) * np.float32(min(radii))
+def _chamber(frame: SliceFrame, shape: Chamber, centre: tuple[float, float, float], scale: float) -> FloatMap:
+    """Return the signed distance to an atrium whose centre is here, in mm, its radii scaled."""
+    u, v, w = (
+        (values - np.float32(middle)) * np.float32(1.0 / (radius * scale))
+        for values, middle, radius in zip((frame.x[None], frame.y[None], frame.z), centre, shape.radii_mm, strict=True)
+    )
+    angle = np.arctan2(v, u)
+    lobes = outline_radius(shape.lobes, angle, np.zeros_like(angle)).astype(np.float32)
+    return (np.sqrt((u * u + v * v) / (lobes * lobes) + w * w) - 1.0) * np.float32(min(shape.radii_mm) * scale)
+
+
+def _tube(frame: SliceFrame, shape: Tube, start_mm: tuple[float, float], floor_mm: float) -> FloatMap:
+    """Return the signed distance to a vessel that climbs from `start_mm` at the plane `floor_mm`, open downwards."""
+    climb = np.clip(np.float32(floor_mm) - frame.z, 0.0, 200.0)
+    u, v = (
+        (values[None] - np.float32(start) - np.float32(slope) * climb) * np.float32(1.0 / radius)
+        for values, start, slope, radius in zip((frame.x, frame.y), start_mm, shape.climb, shape.radii_mm, strict=True)
+    )
+    return (np.sqrt(u * u + v * v) - 1.0) * np.float32(min(shape.radii_mm))
 
 
 def _paint_base(canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame, size_mm: float) -> None:
-    """Paint the atrioventricular fat, atria with the left auricle, the outflow tract and the aortic root."""
-    here = frame.geometry
-    base, scale = here.base_mm, size_mm / _MEAN_RADIUS_MM
-    systole = 1.0 if here.phase is Phase.ES else 0.0
+    """Paint the atrioventricular fat, atria with the left auricle, the outflow tract and the aortic root.
+
+    Atria fill while the ventricles empty; blood is that of the ventricle it comes from or goes to. `size_mm` is the left ventricle's outer radius: what lies beside it moves with
+    its border, what lies above it grows with it.
+    """
+    here, shape, systole = frame.geometry, subject.base, frame.geometry.phase is Phase.ES
+    base, right, grown = here.base_mm, here.rv_base_mm, size_mm / OUTER_RADIUS_MM
     above = np.clip((base + 5.0 - frame.z) / 5.0, 0.0, 1.0)
-    canvas.paint(Fine.FAT, _ellipsoid(frame, (-4, 2, base - 1), (size_mm + 7, size_mm + 5, 13)), 0.0, above)
-    right = here.rv_base_mm
-    atria = (
-        (base, (9.0, 8.0, base - 25.0 - systole), (30.0 * scale, 25.0 * scale, 29.0 + 2.0 * systole)),
-        (right, (-46.0, 14.0, right - 15.0), (25.0, 27.0, 29.0)),
-        (base, (27.0, -18.0, base - 11.0), (8.0, 14.0, 8.0)),
-    )
-    for floor, centre, radii in atria:
-        chamber = np.maximum(_ellipsoid(frame, centre, radii), frame.z - np.float32(floor))
-        canvas.paint(Fine.RV_WALL, chamber, -1.5)
-        canvas.paint(Fine.ATRIUM, chamber)
-    climb = np.clip(base + 6.0 - frame.z, 0.0, 200.0)
-    outflow = np.hypot(frame.x + 24.0 - 0.5 * climb, frame.y + 30.0 + 0.25 * climb) - 13.5
-    root = 14.5 if subject.sex is Sex.M else 13.0
-    aorta = np.hypot(frame.x + 10.0 + 0.15 * climb, frame.y + 8.0 + 0.35 * climb) - root
-    for tube, floor in ((outflow, here.rv_base_mm - 2.0), (aorta, base - 1.0)):
-        vessel = np.maximum(tube, frame.z - np.float32(floor))
-        canvas.paint(Fine.FAT, vessel, -3.0, 0.8)
-        canvas.paint(Fine.RV_WALL, vessel, -1.3)
-        canvas.paint(Fine.VESSEL, vessel)
+    around = Chamber(offset_mm=(-4, 2, -1), radii_mm=(size_mm + 7, size_mm + 5, 13), lobes=(), wall_mm=0.0)
+    canvas.paint(Fine.FAT, _chamber(frame, around, (-4, 2, base - 1), 1.0), 0.0, above)
+    filling = 1.0 if systole else _DIASTOLIC_ATRIUM
+    for chamber, floor, place, scale, blood in (
+        (shape.left_atrium, base, grown, grown, Fine.LV_BLOOD),
+        (shape.right_atrium, right, _beside(shape.right_atrium.offset_mm, size_mm), 1.0, Fine.RV_BLOOD),
+        (shape.auricle, base, grown, 1.0, Fine.LV_BLOOD),
+    ):
+        x, y, z = chamber.offset_mm
+        distance = _chamber(frame, chamber, (x * place, y * place, floor + z), scale * filling)
+        distance = np.maximum(distance, frame.z - np.float32(floor))
+        canvas.paint(Fine.RV_WALL, distance, -chamber.wall_mm)
+        canvas.paint(Fine.ATRIUM, distance, looks=blood)
+    for tube, floor, place, blood in (
+        (shape.outflow, right - 2.0, _beside(shape.outflow.start_mm, size_mm), Fine.RV_BLOOD),
+        (shape.aorta, base - 1.0, 1.0, Fine.LV_BLOOD),
+    ):
+        x, y = tube.start_mm
+        vessel = np.maximum(_tube(frame, tube, (x * place, y * place), floor), frame.z - np.float32(floor))
+        canvas.paint(Fine.FAT, vessel, -1.7 - tube.wall_mm, 0.8)
+        canvas.paint(Fine.RV_WALL, vessel, -tube.wall_mm)
+        canvas.paint(Fine.VESSEL, vessel, looks=blood)
+
+
+def _beside(offset_mm: tuple[float, ...], size_mm: float) -> float:
+    """Return the factor that moves a place as the border of a left ventricle with this outer radius moves."""
+    return 1.0 + (size_mm - OUTER_RADIUS_MM) / float(np.hypot(offset_mm[0], offset_mm[1]))
 
 
 def _fingers(noise: FloatMap) -> FloatMap:

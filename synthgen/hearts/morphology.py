@@ -119,8 +119,8 @@ def left_shape(rng: np.random.Generator, pathology: Pathology, edv_ml: float) ->
         septal_flattening_es=rng.uniform(0.06, 0.22) if overloaded else max(0.0, rng.normal(0.02, 0.01)),
         apical_thinning=rng.uniform(*row.apical_thinning),
         basal_thickening=rng.uniform(*row.basal_thickening),
-        radial_modes=tuple(_mode(rng, order, 0.09 / order**2, 1.2) for order in (2, 3, 4, 5)),
-        wall_modes=tuple(_mode(rng, order, sd, 0.0) for order, sd in ((2, 0.04), (3, 0.03))),
+        radial_modes=tuple(radial_mode(rng, order, 0.09 / order**2, 1.2) for order in (2, 3, 4, 5)),
+        wall_modes=tuple(radial_mode(rng, order, sd, 0.0) for order, sd in ((2, 0.04), (3, 0.03))),
         hypertrophy=_hypertrophy(rng) if pathology is Pathology.HCM else None,
         infarct=_infarct(rng) if pathology is Pathology.MINF else None,
         papillaries=_papillaries(rng),
@@ -132,7 +132,7 @@ def right_shape(rng: np.random.Generator, pathology: Pathology) -> RightShape:
     """Draw the right ventricle's shape. The wall is thin in arrhythmogenic, thick in pressure-loaded abnormal RVs."""
     row = SHAPES[pathology]
     lobe = RadialMode(order=3, amplitude=0.05, phase_rad=np.pi + 0.3, twist_rad=0.0)
-    free_wall = tuple(_mode(rng, order, sd, 1.5) for order, sd in ((2, 0.030), (3, 0.035), (4, 0.025), (5, 0.020)))
+    free_wall = tuple(radial_mode(rng, order, sd, 1.5) for order, sd in ((2, 0.030), (3, 0.035), (4, 0.025), (5, 0.020)))
     return RightShape(
         length_fraction=rng.uniform(*row.rv_length),
         rotation_rad=rng.normal(0.05, 0.08),
@@ -197,7 +197,8 @@ def thorax_shape(rng: np.random.Generator, sex: Sex, bmi: float) -> ThoraxShape:
     )
 
 
-def _mode(rng: np.random.Generator, order: int, sd: float, twist_sd: float) -> RadialMode:
+def radial_mode(rng: np.random.Generator, order: int, sd: float, twist_sd: float) -> RadialMode:
+    """Draw a harmonic of some order whose amplitude has standard deviation `sd`, and its twist `twist_sd`."""
     return RadialMode(
         order=order,
         amplitude=rng.normal(0.0, sd),

@@ -15,6 +15,7 @@ import numpy as np
 
 from synthgen.errors import SynthgenError
 from synthgen.hearts import left_ventricle
+from synthgen.hearts.base_shape import base_shape
 from synthgen.hearts.chance import Marginal, correlated
 from synthgen.hearts.left_ventricle import LeftVentricle
 from synthgen.hearts.morphology import left_shape, placement, right_shape, thorax_shape
@@ -151,6 +152,7 @@ def _draw(seed: int, index: int, attempt: int, pathology: Pathology) -> VirtualS
         right=right_shape(shapes, pathology),
         placement=placement(shapes, bmi),
         thorax=thorax_shape(shapes, sex, bmi),
+        base=base_shape(shapes, sex),
     )
 
 

@@ -135,6 +135,45 @@ class RightShape:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chamber:
+    """An atrium: an ellipsoid with a lobed outline, cut at its valve's plane.
+
+    `offset_mm` is its centre (image right, down, and towards the apex), the last from the valve's plane; `radii_mm`
+    are along the same axes. `lobes` make its outline less of an ellipse; `wall_mm` is the wall around its blood.
+    """
+
+    offset_mm: tuple[float, float, float]
+    radii_mm: tuple[float, float, float]
+    lobes: tuple[RadialMode, ...]
+    wall_mm: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tube:
+    """A great vessel or outflow tract: an ellipse in the plane of the valves that moves as it climbs.
+
+    `start_mm` is its centre in the plane that it begins at and `climb` how far that moves per mm upwards, both image
+    right and down; `radii_mm` are along the same axes.
+    """
+
+    start_mm: tuple[float, float]
+    climb: tuple[float, float]
+    radii_mm: tuple[float, float]
+    wall_mm: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseShape:
+    """What lies above the ventricles: atria and left auricle, the right outflow tract, the aortic root."""
+
+    right_atrium: Chamber
+    left_atrium: Chamber
+    auricle: Chamber
+    outflow: Tube
+    aorta: Tube
+
+
+@dataclass(frozen=True, kw_only=True)
 class Placement:
     """How the heart lies in the body and how the stack was planned.
 
@@ -197,6 +236,7 @@ class VirtualSubject:
     targets: Targets
     left: LeftShape
     right: RightShape
+    base: BaseShape
     placement: Placement
     thorax: ThoraxShape
 

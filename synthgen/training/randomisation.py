@@ -22,7 +22,7 @@ _WAVES, _SHADES = 7, 3
 """Random values across the view that a deformation and a shading are interpolated between."""
 
 _BLOOD_IN_COMMON, _IN_HEART = 0.6, 0.6
-"""Share of the RV blood's shift that is the LV's; factor on shifts of LV and myocardium, which differ less."""
+"""Share of the shift of the RV's and the vessels' blood that is the LV's; factor on shifts of LV and myocardium, which differ less."""
 
 _SHARPENED = 0.15
 """Share of views that are sharpened."""
@@ -144,7 +144,8 @@ class Randomiser:
         """Return images whose tissues are lighter or darker than they were, edges as soft as before."""
         count, ranges = len(images), self.ranges
         shifts = self._normal(count, len(Tissue)) * ranges.tissue
-        shifts[:, Tissue.RV] += _BLOOD_IN_COMMON * (shifts[:, Tissue.LV] - shifts[:, Tissue.RV])
+        for blood in (Tissue.RV, Tissue.VESSEL):
+            shifts[:, blood] += _BLOOD_IN_COMMON * (shifts[:, Tissue.LV] - shifts[:, blood])
         shifts[:, [Tissue.LV, Tissue.MYO]] *= _IN_HEART
         shifts = shifts * (self._chance(count, 1) < ranges.tissue_share)
         change = torch.gather(shifts.to(images.device), 1, labels.flatten(1)).view_as(images)
