@@ -38,6 +38,11 @@ _OUT = click.option("--out", type=FOLDER, required=True, help="Folder of the stu
 )
 @click.option("--copies", type=int, default=4, show_default=True, help="Synthetic subjects per training subject.")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Trainings in each arm.")
+@click.option(
+    "--recolour",
+    is_flag=True,
+    help="Let views differ in contrast, tone, sharpness and noise too; the paper's are turned, shifted and bent alone.",
+)
 @_TIER
 @click.option(
     "--bundle",
@@ -52,6 +57,7 @@ def replacement(
     arms: tuple[str, ...],
     copies: int,
     seeds: int,
+    recolour: bool,
     tier: str,
     bundle: str | None,
     device: str,
@@ -72,11 +78,14 @@ def replacement(
     from synthgen.evaluation.study_folder import RESULTS_FILE
     from synthgen.evaluation.tiers import TIERS
     from synthgen.hearts.virtual_hearts import VirtualHearts
-    from synthgen.replacement import ARMS, Study, measure_replacement
+    from synthgen.replacement import ARMS, MOVED, RECOLOURED, Study, measure_replacement
     from synthgen.study_sources import pseudo_real
     from synthgen.training.report import Report
 
-    study = Study(arms=arms or ARMS, copies=copies, seeds=seeds, tier=tier, bundle=bundle, seed=seed, device=device)
+    views = RECOLOURED if recolour else MOVED
+    study = Study(
+        arms=arms or ARMS, copies=copies, views=views, seeds=seeds, tier=tier, bundle=bundle, seed=seed, device=device
+    )
     source, test = open_cohort(cohort, seed=seed), None
     if isinstance(source, VirtualHearts):
         source, test = pseudo_real(len(source), seed=seed, test_count=TIERS[tier].test_hearts)

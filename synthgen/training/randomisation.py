@@ -24,9 +24,6 @@ _WAVES, _SHADES = 7, 3
 _BLOOD_IN_COMMON, _IN_HEART = 0.6, 0.6
 """Share of the shift of the RV's and the vessels' blood that is the LV's; factor on shifts of LV and myocardium, which differ less."""
 
-_SHARPENED = 0.15
-"""Share of views that are sharpened."""
-
 _FIELDS, _MOTTLES = 3, 9
 """Patterns of mottling that the tissues of a view choose from, and random values across each."""
 
@@ -62,8 +59,8 @@ class Ranges:
         contour, since trabeculae count as cavity, and the wall's grey goes on for 2 to 4 mm beyond the outer one.
     shading, gamma, noise
         Largest additive shading; standard deviation of the tone curve's logarithm; largest standard deviation of noise.
-    blurred
-        Share of views that are blurred.
+    blurred, sharpened
+        Share of views that are blurred, and of those that are sharpened.
     """
 
     pixels: int = 96
@@ -80,6 +77,7 @@ class Ranges:
     gamma: float = 0.4
     noise: float = 0.06
     blurred: float = 0.4
+    sharpened: float = 0.15
 
 
 class Randomiser:
@@ -167,7 +165,7 @@ class Randomiser:
         images = ((images + shading.to(images.device) + 1.5) / 3).clamp(1e-3, 1) ** tone.to(images.device)
         which, soft = self._chance(count, 1, 1, 1).to(images.device), _softened(images)
         images = torch.where(which < ranges.blurred, soft, images)
-        images = torch.where(which > 1 - _SHARPENED, 2 * images - soft, images)
+        images = torch.where(which > 1 - ranges.sharpened, 2 * images - soft, images)
         grain = self._normal(*images.shape) * self._chance(count, 1, 1, 1) * ranges.noise
         return normalised(images + grain.to(images.device))
 
