@@ -7,87 +7,25 @@ voting over a thick slice loses a twentieth of the myocardium.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from synthgen.hearts.base_shape import OUTER_RADIUS_MM
+from synthgen.hearts.base_painter import paint_base
 from synthgen.hearts.geometry import SYSTOLIC_RV_WALL, PhaseGeometry, drift
 from synthgen.hearts.scene import occupancy
 from synthgen.hearts.signal import Fine
+from synthgen.hearts.slice_canvas import SliceCanvas
 from synthgen.hearts.slice_frame import FloatMap, SliceFrame
-from synthgen.hearts.right_ventricle import outline_radius
-from synthgen.hearts.subject import Chamber, Papillary, Tube, VirtualSubject
+from synthgen.hearts.subject import Papillary, VirtualSubject
 from synthgen.labels import Phase, Tissue
 
 _MARGIN_MM = 9.0  # around the outermost surface: the deformation, one pixel, noise
-_BASE_REACH_MM = 84.0  # atria and great vessels
-_DIASTOLIC_ATRIUM = 0.88  # radii of the atria at the end of diastole against those at its beginning
+_BASE_REACH_MM = 96.0  # atria and great vessels
 _RIM_MM = 3.0
 _CARDIAC = (Fine.LV_BLOOD, Fine.PAPILLARY, Fine.MYOCARDIUM, Fine.SCAR, Fine.RV_BLOOD)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SliceCanvas:
-    """What one slice is painted on. `signal` and `labels` are changed in place.
-
-    Attributes
-    ----------
-    x_mm, y_mm
-        `(rows, columns)` heart-frame coordinates of the pixel centres (image rotation and breath-hold shift taken out).
-    z_mm
-        `(Q,)` heart-frame z of the sub-slices, Q odd; the middle one is the mid-plane that labels are taken at.
-    pixel_mm
-        Pixel size, for anti-aliasing.
-    signal
-        `(Q, rows, columns)` complex64, the painted background.
-    labels
-        `(rows, columns)` uint8 `Fine` codes of the background at the mid-plane.
-    value
-        Signal of a tissue, broadcastable to `signal`.
-    texture, coarse_texture
-        `(rows, columns)` unit-variance smooth noise (sigma about 1.4 mm and 2.6 mm) that trabeculae are made from.
-    """
-
-    x_mm: NDArray[np.float32]
-    y_mm: NDArray[np.float32]
-    z_mm: NDArray[np.float32]
-    pixel_mm: float
-    signal: NDArray[np.complex64]
-    labels: NDArray[np.uint8]
-    value: Callable[[Fine], NDArray[np.complex64] | complex]
-    texture: NDArray[np.float32]
-    coarse_texture: NDArray[np.float32]
-
-    @property
-    def middle(self) -> int:
-        """Index of the mid-plane."""
-        return len(self.z_mm) // 2
-
-    def blend(self, tissue: Fine, amount: FloatMap) -> None:
-        """Mix `amount` (0..1, `(Q, rows, columns)`) of a tissue into the signal, the labels stay."""
-        rows, columns = (np.flatnonzero(amount.any(axis=axes)) for axes in ((0, 2), (0, 1)))
-        if not rows.size:
-            return
-        box = np.s_[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        value = np.broadcast_to(np.asarray(self.value(tissue), np.complex64), self.signal.shape)
-        self.signal[box] += amount[box] * (value[box] - self.signal[box])
-
-    def paint(
-        self,
-        tissue: Fine,
-        distance: FloatMap,
-        inset_mm: float = 0.0,
-        opacity: FloatMap | float = 1.0,
-        looks: Fine | None = None,
-    ) -> None:
-        """Fill what lies deeper than `inset_mm` inside `distance` with a tissue: its label, its signal or that of `looks`."""
-        amount = occupancy(distance + np.float32(inset_mm), self.pixel_mm) * np.asarray(opacity, np.float32)
-        self.blend(tissue if looks is None else looks, amount)
-        self.labels[amount[self.middle] > 0.5] = tissue
 
 
 def extent(subject: VirtualSubject, geometry: PhaseGeometry, z_mm: NDArray) -> tuple[float, float, float]:
@@ -133,7 +71,7 @@ def paint_heart(
     _paint_surroundings(canvas, frame)
     if canvas.z_mm[0] < max(here.base_mm, here.rv_base_mm) + 5.0:
         size = float(np.maximum(geometry[Phase.ED].epi_extended[_row_of(here, 6.0)], 0.0).mean())
-        _paint_base(canvas, subject, frame, size)
+        paint_base(canvas, subject.base, frame, size)
     outline, cavity = _right_cavity(subject, frame)
     _paint_right(canvas, subject, frame, outline, cavity)
     epi, endo = frame.left(here.epi), frame.left(here.endo)
@@ -169,65 +107,6 @@ def _paint_surroundings(canvas: SliceCanvas, frame: SliceFrame) -> None:
     exists = (frame.z > min(here.rv_base_mm, here.base_mm) - 1.0).astype(np.float32)
     canvas.paint(Fine.PERICARDIUM, sac, -1.0, 0.40 * exists)
     canvas.paint(Fine.FAT, sac, 0.0, exists)
-
-
-def _chamber(frame: SliceFrame, shape: Chamber, centre: tuple[float, float, float], scale: float) -> FloatMap:
-    """Return the signed distance to an atrium whose centre is here, in mm, its radii scaled."""
-    u, v, w = (
-        (values - np.float32(middle)) * np.float32(1.0 / (radius * scale))
-        for values, middle, radius in zip((frame.x[None], frame.y[None], frame.z), centre, shape.radii_mm, strict=True)
-    )
-    angle = np.arctan2(v, u)
-    lobes = outline_radius(shape.lobes, angle, np.zeros_like(angle)).astype(np.float32)
-    return (np.sqrt((u * u + v * v) / (lobes * lobes) + w * w) - 1.0) * np.float32(min(shape.radii_mm) * scale)
-
-
-def _tube(frame: SliceFrame, shape: Tube, start_mm: tuple[float, float], floor_mm: float) -> FloatMap:
-    """Return the signed distance to a vessel that climbs from `start_mm` at the plane `floor_mm`, open downwards."""
-    climb = np.clip(np.float32(floor_mm) - frame.z, 0.0, 200.0)
-    u, v = (
-        (values[None] - np.float32(start) - np.float32(slope) * climb) * np.float32(1.0 / radius)
-        for values, start, slope, radius in zip((frame.x, frame.y), start_mm, shape.climb, shape.radii_mm, strict=True)
-    )
-    return (np.sqrt(u * u + v * v) - 1.0) * np.float32(min(shape.radii_mm))
-
-
-def _paint_base(canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame, size_mm: float) -> None:
-    """Paint the atrioventricular fat, atria with the left auricle, the outflow tract and the aortic root.
-
-    Atria fill while the ventricles empty; blood is that of the ventricle it comes from or goes to. `size_mm` is the left ventricle's outer radius: what lies beside it moves with
-    its border, what lies above it grows with it.
-    """
-    here, shape, systole = frame.geometry, subject.base, frame.geometry.phase is Phase.ES
-    base, right, grown = here.base_mm, here.rv_base_mm, size_mm / OUTER_RADIUS_MM
-    above = np.clip((base + 5.0 - frame.z) / 5.0, 0.0, 1.0)
-    around = Chamber(offset_mm=(-4, 2, -1), radii_mm=(size_mm + 7, size_mm + 5, 13), lobes=(), wall_mm=0.0)
-    canvas.paint(Fine.FAT, _chamber(frame, around, (-4, 2, base - 1), 1.0), 0.0, above)
-    filling = 1.0 if systole else _DIASTOLIC_ATRIUM
-    for chamber, floor, place, scale, blood in (
-        (shape.left_atrium, base, grown, grown, Fine.LV_BLOOD),
-        (shape.right_atrium, right, _beside(shape.right_atrium.offset_mm, size_mm), 1.0, Fine.RV_BLOOD),
-        (shape.auricle, base, grown, 1.0, Fine.LV_BLOOD),
-    ):
-        x, y, z = chamber.offset_mm
-        distance = _chamber(frame, chamber, (x * place, y * place, floor + z), scale * filling)
-        distance = np.maximum(distance, frame.z - np.float32(floor))
-        canvas.paint(Fine.RV_WALL, distance, -chamber.wall_mm)
-        canvas.paint(Fine.ATRIUM, distance, looks=blood)
-    for tube, floor, place, blood in (
-        (shape.outflow, right - 2.0, _beside(shape.outflow.start_mm, size_mm), Fine.RV_BLOOD),
-        (shape.aorta, base - 1.0, 1.0, Fine.LV_BLOOD),
-    ):
-        x, y = tube.start_mm
-        vessel = np.maximum(_tube(frame, tube, (x * place, y * place), floor), frame.z - np.float32(floor))
-        canvas.paint(Fine.FAT, vessel, -1.7 - tube.wall_mm, 0.8)
-        canvas.paint(Fine.RV_WALL, vessel, -tube.wall_mm)
-        canvas.paint(Fine.VESSEL, vessel, looks=blood)
-
-
-def _beside(offset_mm: tuple[float, ...], size_mm: float) -> float:
-    """Return the factor that moves a place as the border of a left ventricle with this outer radius moves."""
-    return 1.0 + (size_mm - OUTER_RADIUS_MM) / float(np.hypot(offset_mm[0], offset_mm[1]))
 
 
 def _fingers(noise: FloatMap) -> FloatMap:

@@ -132,7 +132,8 @@ def right_shape(rng: np.random.Generator, pathology: Pathology) -> RightShape:
     """Draw the right ventricle's shape. The wall is thin in arrhythmogenic, thick in pressure-loaded abnormal RVs."""
     row = SHAPES[pathology]
     lobe = RadialMode(order=3, amplitude=0.05, phase_rad=np.pi + 0.3, twist_rad=0.0)
-    free_wall = tuple(radial_mode(rng, order, sd, 1.5) for order, sd in ((2, 0.030), (3, 0.035), (4, 0.025), (5, 0.020)))
+    spread = ((2, 0.030), (3, 0.035), (4, 0.025), (5, 0.020))
+    free_wall = tuple(radial_mode(rng, order, sd, 1.5) for order, sd in spread)
     return RightShape(
         length_fraction=rng.uniform(*row.rv_length),
         rotation_rad=rng.normal(0.05, 0.08),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from synthgen.hearts import geometry as heart_geometry
 from synthgen.hearts.geometry import PhaseGeometry
-from synthgen.hearts.heart_painter import SliceCanvas, extent, paint_heart
+from synthgen.hearts.heart_painter import extent, paint_heart
 from synthgen.hearts.scanner import acquire, coil_map, coil_positions, off_resonance_map
 from synthgen.hearts.scene import STRIDE, FloatMap, Scene, smooth_noise, upsample
 from synthgen.hearts.signal import (
@@ -30,6 +30,7 @@ from synthgen.hearts.signal import (
     draw_tissues,
     on_resonance_signals,
 )
+from synthgen.hearts.slice_canvas import SliceCanvas
 from synthgen.hearts.stack import SUB_SLICES, ImageFrame, StackGrid
 from synthgen.hearts.styles import ScannerStyle
 from synthgen.hearts.subject import VirtualSubject

@@ -22,7 +22,7 @@ _WAVES, _SHADES = 7, 3
 """Random values across the view that a deformation and a shading are interpolated between."""
 
 _BLOOD_IN_COMMON, _IN_HEART = 0.6, 0.6
-"""Share of the shift of the RV's and the vessels' blood that is the LV's; factor on shifts of LV and myocardium, which differ less."""
+"""Share of the LV's shift in that of other blood; factor on shifts of LV and myocardium, which differ less."""
 
 _FIELDS, _MOTTLES = 3, 9
 """Patterns of mottling that the tissues of a view choose from, and random values across each."""

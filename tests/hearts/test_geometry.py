@@ -10,11 +10,12 @@ from scipy.ndimage import binary_dilation, label
 
 from synthgen.errors import SynthgenError
 from synthgen.hearts.geometry import PhaseGeometry, build, warp
-from synthgen.hearts.heart_painter import SliceCanvas, extent, heart_labels, paint_heart
+from synthgen.hearts.heart_painter import extent, heart_labels, paint_heart
 from synthgen.hearts.left_ventricle import MYOCARDIUM_G_PER_ML, profile
 from synthgen.hearts.polar import ANGLES, coverage, find_root, volume_ml
 from synthgen.hearts.population import sample
 from synthgen.hearts.signal import CODES, Fine
+from synthgen.hearts.slice_canvas import SliceCanvas
 from synthgen.hearts.subject import VirtualSubject
 from synthgen.labels import Pathology, Phase, Tissue
 from synthgen.seeding import Stage, numpy_stream
@@ -207,3 +208,20 @@ def test_nothing_outside_extent(phase):
         assert (page.labels[outside] == Fine.LUNG).all()
         assert (page.signal[:, outside] == np.complex64(0.12)).all()
         assert radius > 0 or z > subject.left.length_mm
+
+
+def test_base_lies_beside_the_septum():
+    """Above the tricuspid plane at ES the atrium lies inferior and the outflow tract anterior of the septum, no RV."""
+    areas = []
+    for pathology, index in CASES:
+        subject, geometry = heart(pathology, index)
+        page = canvas(subject, geometry[Phase.ES].rv_base_mm - 5.0)
+        paint_heart(page, subject, geometry, Phase.ES)
+        x, y = page.x_mm, page.y_mm
+        shown = {Fine.ATRIUM: (x < -20) & (y > 0), Fine.VESSEL: (x < -20) & (y < -15)}
+        areas.append([(page.labels[where] == tissue).sum() * PIXEL_MM**2 / 100 for tissue, where in shown.items()])
+        assert Fine.RV_BLOOD not in page.labels
+    atrium, outflow = np.array(areas).T
+    assert (atrium > 5).all()
+    assert (outflow > 2).all()  # cm2
+    assert atrium.std() > 1  # each subject has its own
