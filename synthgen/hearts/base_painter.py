@@ -17,6 +17,9 @@ from synthgen.labels import Phase
 _DIASTOLIC: Final = 0.88
 """Radii of the atria at the end of diastole against those at its beginning."""
 
+_RIM_WALL: Final = 0.27
+"""Thickness of the muscle's rim in parts of the left ventricle's outer radius."""
+
 
 def paint_base(canvas: SliceCanvas, shape: BaseShape, frame: SliceFrame, size_mm: float) -> None:
     """Paint the atrioventricular fat, atria with the left auricle, the outflow tract and the aortic root.
@@ -29,6 +32,7 @@ def paint_base(canvas: SliceCanvas, shape: BaseShape, frame: SliceFrame, size_mm
     above = np.clip((base + 5.0 - frame.z) / 5.0, 0.0, 1.0)
     around = Chamber(offset_mm=(-4, 2, -1), radii_mm=(size_mm + 7, size_mm + 5, 13), lobes=(), wall_mm=0.0)
     canvas.paint(Fine.FAT, _chamber(frame, around, (-4, 2, base - 1), 1.0), 0.0, above)
+    _paint_rim(canvas, shape, frame, _RIM_WALL * size_mm)
     filling = 1.0 if here.phase is Phase.ES else _DIASTOLIC
     for chamber, floor, place, scale, blood in (
         (shape.left_atrium, base, grown, grown, Fine.LV_BLOOD),
@@ -49,6 +53,16 @@ def paint_base(canvas: SliceCanvas, shape: BaseShape, frame: SliceFrame, size_mm
         canvas.paint(Fine.FAT, vessel, -1.7 - tube.wall_mm, 0.8)
         canvas.paint(Fine.RV_WALL, vessel, -tube.wall_mm)
         canvas.paint(Fine.VESSEL, vessel, looks=blood)
+
+
+def _paint_rim(canvas: SliceCanvas, shape: BaseShape, frame: SliceFrame, wall_mm: float) -> None:
+    """Paint what the left ventricle's muscle goes on to above its labelled base, and blood inside it."""
+    outer = frame.surface(frame.geometry.epi_extended)
+    above = np.float32(frame.geometry.base_mm) - frame.z
+    height = shape.rim_mm * (0.5 + 0.5 * np.cos(np.arctan2(frame.y, frame.x) - np.float32(shape.rim_angle_rad)))
+    canvas.paint(Fine.RV_WALL, np.maximum(outer, above - height), looks=Fine.MYOCARDIUM)
+    inside = np.maximum(outer + np.float32(wall_mm), above - np.float32(shape.rim_mm))
+    canvas.paint(Fine.ATRIUM, inside, looks=Fine.LV_BLOOD)
 
 
 def _chamber(frame: SliceFrame, shape: Chamber, centre: tuple[float, float, float], scale: float) -> FloatMap:

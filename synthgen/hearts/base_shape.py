@@ -25,6 +25,8 @@ OUTER_RADIUS_MM: Final = 33.0
 def base_shape(rng: np.random.Generator, sex: Sex) -> BaseShape:
     """Draw the heart's base."""
     return BaseShape(
+        rim_mm=rng.uniform(3.0, 12.0),
+        rim_angle_rad=rng.normal(0.2, 0.4),
         right_atrium=Chamber(
             offset_mm=(rng.normal(-41.0, 4.0), rng.normal(16.0, 5.0), -rng.uniform(9.0, 17.0)),
             radii_mm=(rng.uniform(21.0, 29.0), rng.uniform(21.0, 30.0), rng.uniform(24.0, 32.0)),

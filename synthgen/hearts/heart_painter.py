@@ -75,7 +75,8 @@ def paint_heart(
     outline, cavity = _right_cavity(subject, frame)
     _paint_right(canvas, subject, frame, outline, cavity)
     epi, endo = frame.left(here.epi), frame.left(here.endo)
-    _paint_left(canvas, subject, frame, epi, endo)
+    crowding = geometry[Phase.ED].scale_mm / here.scale_mm
+    _paint_left(canvas, subject, frame, (epi, endo), crowding)
     _settle_labels(canvas, subject, frame, (endo, epi, cavity))
 
 
@@ -152,9 +153,19 @@ def _paint_band(canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame,
     canvas.blend(Fine.RV_WALL, occupancy(slab, canvas.pixel_mm) * np.float32(0.75) * inside)
 
 
-def _paint_left(canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame, epi: FloatMap, endo: FloatMap) -> None:
-    """Paint the LV's wall, scar and blood, trabeculae that grow denser towards the apex, and the papillary muscles."""
-    here = frame.geometry
+def _paint_left(
+    canvas: SliceCanvas,
+    subject: VirtualSubject,
+    frame: SliceFrame,
+    surfaces: tuple[FloatMap, FloatMap],
+    crowding: float,
+) -> None:
+    """Paint the LV's wall, scar and blood, trabeculae that grow denser towards the apex, and the papillary muscles.
+
+    Muscle keeps its volume: where the cavity's radius has become smaller by `crowding`, what lies in it is so much
+    thicker, until little blood is seen in a cavity that ejects nearly all.
+    """
+    here, (epi, endo) = frame.geometry, surfaces
     rim = epi - np.float32(_RIM_MM) * np.clip(0.75 + 0.5 * canvas.coarse_texture, 0.0, 2.0)
     canvas.blend(Fine.MYOCARDIUM, occupancy(rim, canvas.pixel_mm) * (epi > 0))
     canvas.paint(Fine.MYOCARDIUM, epi)
@@ -165,25 +176,26 @@ def _paint_left(canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame,
     inside = endo < 0
     if not inside.any():
         return
-    systole, amount = here.phase is Phase.ES, subject.left.trabeculation
+    amount = subject.left.trabeculation * crowding
     depth = np.clip((frame.z - here.base_mm) / (here.apex_mm - here.base_mm), 0.0, 1.0)
-    growth = ((4.0 if systole else 3.8) + 1.5 * depth**1.5) * np.float32(amount)
+    growth = (3.8 + 1.5 * depth**1.5) * np.float32(amount)
     free = occupancy(endo + _fingers(canvas.coarse_texture) * growth, canvas.pixel_mm)
     canvas.blend(Fine.MYOCARDIUM, (1.0 - free) * inside * np.float32(0.95))
-    layer = here.scale_mm * (0.20 + 0.16 * depth**2) * amount + (1.0 if systole else 0.0)
+    layer = here.scale_mm * np.minimum((0.20 + 0.16 * depth**2) * amount * crowding, 1.0)
     zone = np.clip(1.0 + endo / layer.astype(np.float32), 0.0, 1.0)
     islands = (zone * 1.10 + 0.42 * canvas.texture - 1.02) * 2.0
     canvas.blend(Fine.MYOCARDIUM, np.clip(islands, 0.0, 0.85) * inside)
     for head in subject.left.papillaries:
-        _paint_papillary(canvas, head, frame, depth, inside)
+        _paint_papillary(canvas, head, frame, crowding, inside)
 
 
-def _paint_papillary(canvas: SliceCanvas, head: Papillary, frame: SliceFrame, depth: FloatMap, inside: NDArray) -> None:
+def _paint_papillary(canvas: SliceCanvas, head: Papillary, frame: SliceFrame, crowding: float, inside: NDArray) -> None:
     """Paint one head: an island at a fraction of the cavity's radius, thickest half-way between its ends."""
     here = frame.geometry
-    systole = here.phase is Phase.ES
-    place = here.scale_mm * head.offset * (0.89 if systole else 1.0) * (1.0 - 0.12 * depth)
-    swell = head.radius_mm * (0.6 + 0.4 * here.scale_mm / 25.0) * (1.05 if systole else 1.08)
+    depth = np.clip((frame.z - here.base_mm) / (here.apex_mm - here.base_mm), 0.0, 1.0)
+    nearer = 0.89 if here.phase is Phase.ES else 1.0
+    place = here.scale_mm * head.offset * nearer * (1.0 - 0.12 * depth)
+    swell = head.radius_mm * (0.6 + 0.4 * here.scale_mm * crowding / 25.0) * 1.08
     middle, half = (head.level_from + head.level_to) / 2.0, (head.level_to - head.level_from) / 2.0
     size = swell * (1.0 - 0.35 * np.abs(depth - middle) / half)
     cosine, sine = float(np.cos(head.angle_rad)), float(np.sin(head.angle_rad))

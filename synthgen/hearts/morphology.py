@@ -78,6 +78,10 @@ class ShapeRow:
     trabeculation: float
 
 
+# Papillary muscles weigh 6.6 g/m2 in hypertrophic hearts and 4.0 in carriers without hypertrophy (Gommans et al. 2016,
+# doi 10.1007/s12471-016-0805-y): 1.28 times the radius.
+_THICK_HEADS: Final = 1.28
+
 # Long-axis excursions: healthy MAPSE 12-15 mm, TAPSE 20-24 mm; sphericity of DCM: smaller length factor.
 SHAPES: Final[dict[Pathology, ShapeRow]] = {
     Pathology.NOR: ShapeRow(
@@ -94,7 +98,7 @@ SHAPES: Final[dict[Pathology, ShapeRow]] = {
     ),
     Pathology.HCM: ShapeRow(
         Marginal(17.2, 0.6, 15.6, 18.8), Marginal(10, 2.0, 4, 16), Marginal(19, 3, 10, 28),
-        (1.8, 2.1), (0.30, 0.45), (0.0, 0.10), (0.82, 0.94), (3.5,), 0.8,
+        (1.8, 2.1), (0.30, 0.45), (0.0, 0.10), (0.82, 0.94), (3.5,), 1.2,
     ),
     Pathology.ARV: ShapeRow(
         Marginal(17.4, 0.6, 15.8, 19.0), Marginal(11, 2.0, 5, 17), Marginal(13, 4, 5, 25),
@@ -123,7 +127,7 @@ def left_shape(rng: np.random.Generator, pathology: Pathology, edv_ml: float) ->
         wall_modes=tuple(radial_mode(rng, order, sd, 0.0) for order, sd in ((2, 0.04), (3, 0.03))),
         hypertrophy=_hypertrophy(rng) if pathology is Pathology.HCM else None,
         infarct=_infarct(rng) if pathology is Pathology.MINF else None,
-        papillaries=_papillaries(rng),
+        papillaries=_papillaries(rng, _THICK_HEADS if pathology is Pathology.HCM else 1.0),
         trabeculation=rng.uniform(0.7, 1.2) * row.trabeculation,
     )
 
@@ -238,11 +242,11 @@ def _infarct(rng: np.random.Generator) -> Infarct:
     )
 
 
-def _papillaries(rng: np.random.Generator) -> tuple[Papillary, ...]:
+def _papillaries(rng: np.random.Generator, thickness: float) -> tuple[Papillary, ...]:
     """Two to four heads: the anterolateral and the posteromedial muscle, each in one piece or split in two."""
     heads: list[Papillary] = []
     for centre, spread in ((-0.75, 0.18), (1.25, 0.22)):
-        angle, radius = centre + rng.normal(0.0, spread), rng.uniform(3.8, 5.8)
+        angle, radius = centre + rng.normal(0.0, spread), rng.uniform(3.8, 5.8) * thickness
         offset = rng.uniform(0.68, 0.80)
         split = rng.random() < 0.45
         apart, share = rng.uniform(0.17, 0.30), rng.uniform(0.55, 0.80)

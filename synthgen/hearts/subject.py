@@ -164,8 +164,14 @@ class Tube:
 
 @dataclass(frozen=True, kw_only=True)
 class BaseShape:
-    """What lies above the ventricles: atria and left auricle, the right outflow tract, the aortic root."""
+    """What lies above the ventricles: atria and left auricle, the right outflow tract, the aortic root.
 
+    The base is no plane: from none on the septal side the left ventricle's muscle goes on by `rim_mm` above it at
+    `rim_angle_rad`, which readers leave out where it encloses less than half of the cavity.
+    """
+
+    rim_mm: float
+    rim_angle_rad: float
     right_atrium: Chamber
     left_atrium: Chamber
     auricle: Chamber
