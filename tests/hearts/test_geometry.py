@@ -225,3 +225,26 @@ def test_base_lies_beside_the_septum():
     assert (atrium > 5).all()
     assert (outflow > 2).all()  # cm2
     assert atrium.std() > 1  # each subject has its own
+
+
+def test_muscle_in_the_cavity_crowds_at_end_systole():
+    """Papillary muscles and trabeculae keep their volume: of a cavity that has become small they fill a larger part."""
+    subject, geometry = heart(Pathology.HCM, 0)
+    dark = {}
+    for phase in Phase:
+        here = geometry[phase]
+        page = canvas(subject, 0.5 * (here.base_mm + here.apex_mm))
+        paint_heart(page, subject, geometry, phase)
+        cavity = np.abs(page.signal.mean(axis=0))[CODES[page.labels] == Tissue.LV]
+        dark[phase] = np.mean(cavity < 0.65)
+    assert dark[Phase.ES] > 1.3 * dark[Phase.ED]
+
+
+def test_muscle_goes_on_above_the_base_on_the_lateral_side():
+    """Above the LV's labelled base there is unlabelled muscle, more of it away from the septum."""
+    subject, geometry = heart(Pathology.NOR, 0)
+    page = canvas(subject, geometry[Phase.ED].base_mm - 2.0)
+    paint_heart(page, subject, geometry, Phase.ED)
+    muscle = page.labels == Fine.RV_WALL
+    around = np.hypot(page.x_mm, page.y_mm) < 45
+    assert (muscle & around & (page.x_mm > 10)).sum() > 2 * (muscle & around & (page.x_mm < -10)).sum()
