@@ -87,17 +87,22 @@ class Study(Trainings):
         Synthetic subjects per training subject, in every arm that has any.
     views
         How different what a U-Net sees may be from its training subjects.
+    budget
+        Factor on the U-Net's steps.
     """
 
     arms: tuple[str, ...] = ARMS
     copies: int = 4
     views: Ranges = MOVED
+    budget: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done, before any work."""
         super().__post_init__()
         if self.copies < 1:
             raise InputError("copies", expected="at least 1", got=f"{self.copies}")
+        if not 0 < self.budget <= 1000:
+            raise InputError("budget", expected="more than 0, at most 1000", got=f"{self.budget}")
         if not self.arms or len(set(self.arms)) != len(self.arms):
             raise InputError("arm", expected="different arms, at least one", got=", ".join(self.arms) or "none")
         for arm in self.arms:
@@ -114,9 +119,8 @@ class Study(Trainings):
         unet = row.segmentation
         widths = [max(width, _NARROWEST) for width in unet.network["widths"]]
         views = replace(self.views, pixels=row.pixels)
-        return replace(
-            row, segmentation=replace(unet, network={"widths": widths}, samples=3 * unet.samples, views=views)
-        )
+        samples = max(unet.batch_size, round(3 * self.budget * unet.samples))
+        return replace(row, segmentation=replace(unet, network={"widths": widths}, samples=samples, views=views))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,11 +201,12 @@ def measure_replacement(
         )  # fmt: skip
     outcome = Outcome(folder=out, arms=[])
     for arm in study.arms:
-        subjects = [*parts["train"]] if REAL in arm.split("+") else []
+        real, made = parts["train"] if REAL in arm.split("+") else [], []
         for kind in arm.split("+"):
             if kind != REAL and bundle is not None:
-                subjects += _made(kind, train, bundle, out, study, report)
-        outcome.arms.append(_trained(arm, subjects, parts["test"], out, study, report))
+                made = _made(kind, train, bundle, out, study, report)
+        seen = [*real] * max(1, round(len(made) / max(1, len(real)))) + made  # either kind equally often
+        outcome.arms.append(_trained(arm, seen, len(real) + len(made), parts["test"], out, study, report))
         write_json(out / RESULTS_FILE, _document(outcome, train, study, bundle))  # readable while the rest is trained
     return outcome
 
@@ -229,7 +234,9 @@ def measure_transfer(
     described = _described(train, test, study) | {"transfer": True}
     claim_folder(out, described)
     parts = prepare_parts({"train": train, "test": test}, out, study.sizes, report)
-    outcome = Outcome(folder=out, arms=[_trained(TRANSFER, parts["train"], parts["test"], out, study, report)])
+    outcome = Outcome(
+        folder=out, arms=[_trained(TRANSFER, parts["train"], len(train), parts["test"], out, study, report)]
+    )
     write_json(out / RESULTS_FILE, _document(outcome, train, study, None))
     return outcome
 
@@ -262,19 +269,20 @@ def _made(
 def _trained(
     arm: str,
     subjects: Sequence[PreparedSubject],
+    count: int,
     test: Sequence[PreparedSubject],
     out: Path,
     study: Study,
     report: Report,
 ) -> ArmScores:
-    """Train with every seed, and return the scores."""
+    """Train on `count` subjects, some of them more than once, with every seed, and return the scores."""
     observer = Observer(study.sizes, test, device=study.processor, count=report.count)
     rows = []
     for seed in range(study.seeds):
-        report.stage(f"{arm}, seed {seed}: {len(subjects)} subjects")
+        report.stage(f"{arm}, seed {seed}: {count} subjects")
         folder = out / "arms" / arm / f"seed-{seed}"
         rows.append(observer.observe(subjects, folder, training_seed(study.seed, seed), diagnose=False))
-    return ArmScores(name=arm, trained=len(subjects), added=0, subjects=rows)
+    return ArmScores(name=arm, trained=count, added=0, subjects=rows)
 
 
 def _document(outcome: Outcome, train: SourceCohort, study: Study, bundle: Bundle | None) -> dict[str, object]:

@@ -24,6 +24,9 @@ _TIER = click.option(
     show_default=True,
     help="Row of the table of sizes and budgets: minutes, hours, or for a GPU.",
 )
+_BUDGET = click.option(
+    "--budget", type=float, default=1.0, show_default=True, help="Factor on the steps of every U-Net."
+)
 _OUT = click.option("--out", type=FOLDER, required=True, help="Folder of the study: new, or one to go on with.")
 
 
@@ -44,6 +47,7 @@ _OUT = click.option("--out", type=FOLDER, required=True, help="Folder of the stu
     help="Let views differ in contrast, tone, sharpness and noise too; the paper's are turned, shifted and bent alone.",
 )
 @_TIER
+@_BUDGET
 @click.option(
     "--bundle",
     help="Generator; fit: one fitted here on the training subjects.  [default: fit for patients, else default]",
@@ -59,6 +63,7 @@ def replacement(
     seeds: int,
     recolour: bool,
     tier: str,
+    budget: float,
     bundle: str | None,
     device: str,
     seed: int,
@@ -69,7 +74,7 @@ def replacement(
     COHORT is acdc:DIR, mnms:DIR, nifti:DIR or tissues:DIR, of which 30 % test and a generator is fitted on the rest, or
     hearts:100: so many virtual hearts train, others test. Arms: real; synthetic (the training subjects' label maps,
     bent and with larger or smaller hearts, with new images in all vendors' styles); latent (new anatomies of the same
-    classes); real and synthetic or latent together. All make as many steps. The second table shows differences to real
+    classes); real and synthetic or latent together, either kind seen equally often. All make as many steps. The second table shows differences to real
     with 95 % intervals over trainings and test subjects.
 
     An interrupted study goes on when the same command is run again; OUT/results.json has every subject's numbers. This
@@ -84,8 +89,9 @@ def replacement(
 
     views = RECOLOURED if recolour else MOVED
     study = Study(
-        arms=arms or ARMS, copies=copies, views=views, seeds=seeds, tier=tier, bundle=bundle, seed=seed, device=device
-    )
+        arms=arms or ARMS, copies=copies, views=views, budget=budget, seeds=seeds, tier=tier, bundle=bundle, seed=seed,
+        device=device,
+    )  # fmt: skip
     source, test = open_cohort(cohort, seed=seed), None
     if isinstance(source, VirtualHearts):
         source, test = pseudo_real(len(source), seed=seed, test_count=TIERS[tier].test_hearts)
