@@ -206,7 +206,7 @@ def measure_replacement(
             if kind != REAL and bundle is not None:
                 made = _made(kind, train, bundle, out, study, report)
         seen = [*real] * max(1, round(len(made) / max(1, len(real)))) + made  # either kind equally often
-        outcome.arms.append(_trained(arm, seen, len(real) + len(made), parts["test"], out, study, report))
+        outcome.arms.append(_trained(arm, seen, parts["test"], out, study, report))
         write_json(out / RESULTS_FILE, _document(outcome, train, study, bundle))  # readable while the rest is trained
     return outcome
 
@@ -234,9 +234,7 @@ def measure_transfer(
     described = _described(train, test, study) | {"transfer": True}
     claim_folder(out, described)
     parts = prepare_parts({"train": train, "test": test}, out, study.sizes, report)
-    outcome = Outcome(
-        folder=out, arms=[_trained(TRANSFER, parts["train"], len(train), parts["test"], out, study, report)]
-    )
+    outcome = Outcome(folder=out, arms=[_trained(TRANSFER, parts["train"], parts["test"], out, study, report)])
     write_json(out / RESULTS_FILE, _document(outcome, train, study, None))
     return outcome
 
@@ -269,13 +267,13 @@ def _made(
 def _trained(
     arm: str,
     subjects: Sequence[PreparedSubject],
-    count: int,
     test: Sequence[PreparedSubject],
     out: Path,
     study: Study,
     report: Report,
 ) -> ArmScores:
-    """Train on `count` subjects, some of them more than once, with every seed, and return the scores."""
+    """Train with every seed on subjects, some of them more than once, and return the scores."""
+    count = len({subject.subject_id for subject in subjects})
     observer = Observer(study.sizes, test, device=study.processor, count=report.count)
     rows = []
     for seed in range(study.seeds):

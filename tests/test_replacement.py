@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from network_cases import blobs, noise
 from tiny_bundle import shared_bundle
 
 from synthgen import cli
@@ -17,8 +19,22 @@ from synthgen.errors import InputError
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Pathology, Phase
-from synthgen.replacement import ARMS, LATENT, REAL, SYNTHETIC, Outcome, Study, measure_replacement, measure_transfer
+from synthgen.networks.segmentor import normalised
+from synthgen.replacement import (
+    ARMS,
+    LATENT,
+    MOVED,
+    REAL,
+    RECOLOURED,
+    SYNTHETIC,
+    Outcome,
+    Study,
+    measure_replacement,
+    measure_transfer,
+)
+from synthgen.seeding import torch_stream
 from synthgen.simulate import simulate
+from synthgen.training.randomisation import Randomiser
 
 CLASSES = (Pathology.NOR, Pathology.HCM)
 COHORT = VirtualHearts(4, seed=1, pathologies=CLASSES, pixels=64, spacing_mm=3.0)
@@ -91,13 +107,42 @@ def test_what_is_done_is_read(done: Outcome) -> None:
     assert {file: file.stat().st_mtime_ns for file in files} == files
 
 
+def test_joined_arms_see_either_kind_equally_often(tmp_path: Path, monkeypatch) -> None:
+    """Real subjects are repeated until they are as many as the synthetic ones; they count once."""
+    seen = {}
+
+    def trained(arm: str, subjects: list, *_: object) -> None:
+        seen[arm] = [subject.subject_id for subject in subjects]
+
+    monkeypatch.setattr("synthgen.replacement._trained", trained)
+    monkeypatch.setattr("synthgen.replacement._document", lambda *_: {})
+    study = replace(TINY, copies=3, arms=(REAL, SYNTHETIC, f"{REAL}+{SYNTHETIC}"))
+    measure_replacement(COHORT, tmp_path / "study", study, test=TEST)
+    assert (len(seen[REAL]), len(seen[SYNTHETIC])) == (4, 12)
+    assert sorted(seen[f"{REAL}+{SYNTHETIC}"]) == sorted(seen[REAL] * 3 + seen[SYNTHETIC])
+
+
+def test_views_have_their_own_contrast_unless_recoloured() -> None:
+    """Those of the paper are moved alone: without motion a view is the slice. Budgets are factors."""
+    labels, images = blobs(3, 32), noise(3, 1, 32, 32)
+    shown = []
+    for views in (MOVED, RECOLOURED):
+        still = replace(views, pixels=32, rotation_degrees=0.0, zoom=0.0, aspect=0.0, shift=0.0, wave=0.0)
+        shown.append(Randomiser(still, torch_stream(0)).views(labels, images)[1])
+    assert torch.allclose(shown[0], normalised(images), atol=0.05)
+    assert not torch.allclose(shown[1], normalised(images), atol=0.3)
+    assert replace(TINY, budget=2.5).sizes.segmentation.samples == 2.5 * TINY.sizes.segmentation.samples
+
+
 def test_another_study_is_not_mixed_in(done: Outcome) -> None:
     """Another number of copies does not go on in the folder."""
     with pytest.raises(InputError, match="another copies"):
         measure_replacement(COHORT, done.folder, replace(TINY, copies=2), test=TEST)
 
 
-@pytest.mark.parametrize("wrong", [{"arms": ("fake",)}, {"arms": ()}, {"copies": 0}, {"seeds": 0}, {"tier": "huge"}])
+@pytest.mark.parametrize(
+    "wrong", [{"arms": ("fake",)}, {"arms": ()}, {"copies": 0}, {"seeds": 0}, {"tier": "huge"}, {"budget": 0.0}]
+)
 def test_what_cannot_be_done_is_refused(wrong: dict) -> None:
     """Before any work."""
     with pytest.raises(InputError):

@@ -74,8 +74,8 @@ def replacement(
     COHORT is acdc:DIR, mnms:DIR, nifti:DIR or tissues:DIR, of which 30 % test and a generator is fitted on the rest, or
     hearts:100: so many virtual hearts train, others test. Arms: real; synthetic (the training subjects' label maps,
     bent and with larger or smaller hearts, with new images in all vendors' styles); latent (new anatomies of the same
-    classes); real and synthetic or latent together, either kind seen equally often. All make as many steps. The second table shows differences to real
-    with 95 % intervals over trainings and test subjects.
+    classes); real and synthetic or latent together, either kind seen equally often. All make as many steps. The second
+    table shows differences to real with 95 % intervals over trainings and test subjects.
 
     An interrupted study goes on when the same command is run again; OUT/results.json has every subject's numbers. This
     is section 4.6 of Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123).

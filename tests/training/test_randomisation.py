@@ -12,6 +12,7 @@ from synthgen.training.randomisation import Randomiser, Ranges
 STILL = {
     "rotation_degrees": 0.0, "zoom": 0.0, "aspect": 0.0, "shift": 0.0, "wave": 0.0, "tissue": 0.0, "mottling": 0.0,
     "border": 0.0, "shading": 0.0, "gamma": 0.0, "noise": 0.0, "blurred": 0.0,
+    "sharpened": 0.0,
 }  # fmt: skip
 
 
