@@ -31,7 +31,7 @@ from synthgen.factors.codes import HeartCodes, codes_of, imposed
 from synthgen.factors.latents import LATENTS_FILE, LatentBank, SubjectLatents, encode_subject
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
-from synthgen.networks.bundle import load_bundle, save_bundle
+from synthgen.networks.bundle import Bundle, load_bundle, save_bundle
 from synthgen.networks.classifier import PathologyClassifier
 from synthgen.networks.device import device_of
 from synthgen.networks.label_vae import LabelCodec, LabelVAE
@@ -50,7 +50,7 @@ from synthgen.training.loop import Objective, Progress, train
 from synthgen.training.mixing import MixingObjective
 from synthgen.training.objectives import PerceptualObjective, SpadeObjective, VaeObjective
 from synthgen.training.pairs import collect_pairs
-from synthgen.training.presets import PRESETS, Preset
+from synthgen.training.presets import PRESETS, Preset, SegmentorSettings
 from synthgen.training.report import Report
 from synthgen.training.sdnet import SdnetObjective
 from synthgen.training.segmentor import SegmentorObjective
@@ -62,6 +62,9 @@ _HELD_OUT = 5
 
 SHIPPED_BUNDLE = "default"
 """The bundle that comes with the package."""
+
+SEGMENTOR_SOURCE = "segmentor_source"
+"""In a bundle's provenance: the fingerprint of the virtual hearts that its segmentor learnt from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +158,7 @@ def fit(  # noqa: PLR0913 - a keyword for each option of the command
     _refuse_unlearnable(cohort)
     torch.set_num_threads(usable_processors())
     stages = Stages(out.with_name(f"{out.name}.work"), report.stage)
-    segmentor = _segmentor(cohort, stages, settings, report)
+    segmentor, taught_on = _segmentor(cohort, stages, settings, report)
     labelled = TissueCohort(cohort, segmentor) if cohort.label_scheme == "heart" else cohort
     subjects = _prepare("prepare", labelled, stages, settings, report)
     keep = keep_anatomy or not cohort.of_patients
@@ -163,7 +166,7 @@ def fit(  # noqa: PLR0913 - a keyword for each option of the command
     strangers = VirtualHearts(settings.preset.bodies, seed=seed, pathologies=[Pathology.NOR])
     bodies = subjects if keep else _prepare("bodies", strangers, stages, settings, report)
     report.stage("bundle: starting")  # no stage that can be done before: a bundle that is there was refused above
-    _write_bundle(out, cohort, subjects, bodies, networks, settings, keep_anatomy=keep)
+    _write_bundle(out, cohort, subjects, bodies, networks, settings, keep_anatomy=keep, segmentor_source=taught_on)
     return out
 
 
@@ -177,21 +180,35 @@ def _refuse_unlearnable(cohort: SourceCohort) -> None:
             raise InputError(cohort.name, expected=f"at least 2 subjects of vendor {vendor}", got=f"{count}")
 
 
-def _segmentor(cohort: SourceCohort, stages: Stages, settings: _Settings, report: Report) -> Segmentor:
-    """Return the segmentor of tissues in evaluation mode, trained here or before."""
+def _segmentor(cohort: SourceCohort, stages: Stages, settings: _Settings, report: Report) -> tuple[Segmentor, str]:
+    """Return the segmentor in evaluation mode, trained here or before, and the hearts that it learnt from."""
     wanted = settings.preset.segmentor
     if cohort.of_patients:
         shipped = load_bundle(SHIPPED_BUNDLE)
-        trained = shipped.description.provenance.get("settings")
-        if isinstance(trained, dict) and trained.get("segmentor") == json.loads(json.dumps(asdict(wanted))):
+        if trained_alike(shipped, wanted):
             report.stage(f"segmentor: that of the bundle {SHIPPED_BUNDLE}, trained alike")
-            return segmentor_of(shipped)
-    pixel_mm = Segmentor(**wanted.network).pixel_mm
-    hearts = VirtualHearts(wanted.hearts, seed=settings.seed, pixels=wanted.field_pixels, spacing_mm=pixel_mm)
+            return segmentor_of(shipped), str(shipped.description.provenance[SEGMENTOR_SOURCE])
+    hearts, pixel_mm = _segmentor_hearts(wanted, settings.seed), Segmentor(**wanted.network).pixel_mm
     store = _fill(hearts, stages, "hearts", (wanted.field_pixels, pixel_mm), report)
     objective = SegmentorObjective(collect(store), wanted, seed=settings.seed, device=settings.device)
     _run("segmentor", objective, stages, settings, report, after=("hearts",))
-    return objective.segmentor.to("cpu").eval()
+    return objective.segmentor.to("cpu").eval(), hearts.fingerprint()
+
+
+def _segmentor_hearts(wanted: SegmentorSettings, seed: int) -> VirtualHearts:
+    """Return the virtual hearts that a segmentor learns from."""
+    pixel_mm = Segmentor(**wanted.network).pixel_mm
+    return VirtualHearts(wanted.hearts, seed=seed, pixels=wanted.field_pixels, spacing_mm=pixel_mm)
+
+
+def trained_alike(bundle: Bundle, wanted: SegmentorSettings) -> bool:
+    """Return whether a bundle's segmentor was trained with these settings, on hearts of this version."""
+    known = bundle.description.provenance
+    trained, seed = known.get("settings"), known.get("seed")
+    if not isinstance(trained, dict) or not isinstance(seed, int):
+        return False
+    alike = trained.get("segmentor") == json.loads(json.dumps(asdict(wanted)))
+    return alike and known.get(SEGMENTOR_SOURCE) == _segmentor_hearts(wanted, seed).fingerprint()
 
 
 def _prepare(
@@ -310,6 +327,7 @@ def _write_bundle(
     settings: _Settings,
     *,
     keep_anatomy: bool,
+    segmentor_source: str,
 ) -> None:
     """Describe the cohort in latent space, fit styles, calibrate gates, and write everything as one bundle."""
     names = {s.subject_id: _public_id(cohort, s.subject_id) for s in subjects}
@@ -335,6 +353,7 @@ def _write_bundle(
         "styles": fit_styles(_style_codes(subjects, networks.encoder)),
         "provenance": {
             "source": cohort.fingerprint(),
+            SEGMENTOR_SOURCE: segmentor_source,
             "seed": settings.seed,
             "tissues": "the cohort's own" if cohort.label_scheme == "tissue" else "around the heart, by the segmentor",
             "settings": json.loads(json.dumps(asdict(settings.preset))),
