@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from scipy import ndimage
 from torch import Tensor
 
-from synthgen.engine.base_plane import below_base
+from synthgen.engine.base_plane import below_base, below_tricuspid
 from synthgen.errors import InputError
 from synthgen.labels import HEART, Phase, Tissue
 from synthgen.networks.bundle import Bundle
@@ -105,7 +105,9 @@ def label_tissues(net: Segmentor, subject: SourceSubject) -> tuple[SourceSubject
     maps = {phase: tissue_map(net, subject.images[phase]) for phase in Phase}
     experts = {phase: np.where(label.voxels <= Tissue.RV, label.voxels, 0) for phase, label in subject.labels.items()}
     labels = {p: subject.labels[p].with_voxels(maps[p].with_heart(experts[p].astype(np.uint8))) for p in Phase}
-    return replace(subject, labels=labels), {phase: found.heart for phase, found in maps.items()}
+    own = {phase: found.heart for phase, found in maps.items()}
+    own[Phase.ES] = below_tricuspid(own[Phase.ES], subject.images[Phase.ES].spacing_mm[0])
+    return replace(subject, labels=labels), own
 
 
 class TissueCohort(SourceCohort):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthgen.engine.base_plane import below_base, enclosure
+from synthgen.engine.base_plane import below_base, below_tricuspid, enclosure
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import HEART, Phase, Tissue
 
@@ -48,3 +48,25 @@ def test_whole_hearts_lose_no_more_than_their_first_slice() -> None:
             heart = np.where(np.isin(voxels, HEART), voxels, 0).astype(np.uint8)
             first = np.flatnonzero(heart.any(axis=(1, 2)))[0]
             np.testing.assert_array_equal(below_base(heart)[first + 1 :], heart[first + 1 :])
+
+
+@pytest.mark.parametrize(("spacing_mm", "slices"), [(20.0, 0), (10.0, 1), (5.0, 2), (2.0, 4)])
+def test_the_right_ventricle_begins_below_the_left_at_end_systole(spacing_mm: float, slices: int) -> None:
+    """By 8 mm to the nearest slice, from the base's end; the left ventricle and what lies below stay."""
+    stack = np.stack([ring(1.0, radius) for radius in (8, 8, 7, 6, 5, 4)])
+    stack[:, 12, 23:] = Tissue.RV
+    for turned in (stack, stack[::-1]):
+        kept = below_tricuspid(turned, spacing_mm)[:: -1 if turned is not stack else 1]
+        assert [bool((z == Tissue.RV).any()) for z in kept] == [number >= slices for number in range(6)]
+        np.testing.assert_array_equal(np.where(stack == Tissue.RV, 0, stack), np.where(kept == Tissue.RV, 0, kept))
+    assert not below_tricuspid(np.zeros((3, 8, 8), np.uint8), spacing_mm).any()
+
+
+def test_it_is_below_the_left_in_most_virtual_hearts() -> None:
+    """The population, whose valve planes descend as in health and in disease, says so too."""
+    below = []
+    for subject in VirtualHearts(20, seed=5, pixels=64, spacing_mm=3.0):
+        label = subject.labels[Phase.ES]
+        first = [np.flatnonzero((label.voxels == t).any(axis=(1, 2)))[0] for t in (Tissue.LV, Tissue.RV)]
+        below.append((first[1] - first[0]) * label.spacing_mm[0])
+    assert np.mean(below) == pytest.approx(8.0, abs=3.0)
