@@ -2,10 +2,9 @@
 
 Where they lie was set on cine stacks looked at: in the slice above the tricuspid valve the right atrium lies inferior,
 the outflow tract anterior of the septum, with a notch of fat between. Numbers hold for a left ventricle with an outer
-radius of `OUTER_RADIUS_MM` at its base; the painter moves what lies around larger and smaller ones. Sizes: right atrium
-42 ± 6 mm across (Maceira et al. 2013, doi 10.1186/1532-429X-15-29), left 30 to 40 mm (Maceira et al. 2010,
-doi 10.1186/1532-429X-12-65), outflow tract 25 to 35 mm (Rudski et al. 2010, doi 10.1016/j.echo.2010.05.010), aortic
-root 26 to 33 mm.
+radius of `OUTER_RADIUS_MM` at its base; the painter moves what lies around larger and smaller ones. Both atria have
+21 cm2 in the four-chamber view at end-systole (Anderson et al. 2005, J. Cardiovasc. Magn. Reson. 7:671), a circle of
+26 mm; outflow tract and root are set to the variety seen.
 """
 
 from __future__ import annotations
