@@ -64,25 +64,33 @@ class TissueMap:
         `(z, y, x)` uint8, the likeliest tissue of all, in the codes of `Tissue`.
     around
         Likewise, the likeliest of the tissues that are not heart.
+    slice_mm
+        Distance of slice centres.
     """
 
     likeliest: NDArray[np.uint8]
     around: NDArray[np.uint8]
+    slice_mm: float
 
     @property
     def heart(self) -> NDArray[np.uint8]:
-        """The heart alone, codes 0 to 3: the connected part that is largest in the middle, below its base.
+        """The heart alone at a phase that is not known; see `heart_at`."""
+        return self.heart_at(None)
 
-        Stacks are planned on the heart; a stomach or a liver that was taken for one lies farther out.
+    def heart_at(self, phase: Phase | None) -> NDArray[np.uint8]:
+        """Return the heart alone, codes 0 to 3: the connected part that is largest in the middle, below its base.
+
+        Stacks are planned on the heart; a stomach or a liver that was taken for one lies farther out. Of each of its
+        tissues one connected part counts too, as in section 4.6 of the paper. At end-systole the right ventricle
+        begins below the left.
         """
-        is_heart = np.isin(self.likeliest, HEART)
-        parts, count = ndimage.label(is_heart)
-        if count > 1:
-            y, x = (np.linspace(-1, 1, size) for size in parts.shape[1:])
-            middle = np.exp(-0.5 * (y[:, None] ** 2 + x**2) / _MIDDLE**2)
-            sizes = np.bincount(parts.ravel(), weights=np.broadcast_to(middle, parts.shape).ravel())
-            is_heart = parts == 1 + int(sizes[1:].argmax())
-        return below_base(np.where(is_heart, self.likeliest, Tissue.BACKGROUND).astype(np.uint8))
+        heart = below_base(self.likeliest * _part_in_the_middle(np.isin(self.likeliest, HEART)))
+        if phase is Phase.ES:
+            heart = below_tricuspid(heart, self.slice_mm)
+        for tissue in HEART:
+            mask = heart == tissue
+            heart[mask & ~_part_in_the_middle(mask)] = Tissue.BACKGROUND
+        return heart
 
     def with_heart(self, heart: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return all nine tissues, the heart being `heart (z, y, x)`, codes 0 to 3: the expert's, or the map's own."""
@@ -97,7 +105,19 @@ def tissue_map(net: Segmentor, image: Volume) -> TissueMap:
         fine = fn.interpolate(coarse[None], image.shape[1:], mode="bilinear", align_corners=False)[0]
         likeliest[z] = fine.argmax(0).numpy()
         around[z] = others[fine[others.tolist()].argmax(0).numpy()]
-    return TissueMap(likeliest, around)
+    return TissueMap(likeliest, around, image.spacing_mm[0])
+
+
+def _part_in_the_middle(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the connected part of a mask `(z, y, x)` that is largest where pixels in the middle of slices count most."""
+    parts, count = ndimage.label(mask)
+    if count <= 1:
+        return mask
+    y, x = (np.linspace(-1, 1, size) for size in mask.shape[1:])
+    middle = np.exp(-0.5 * (y[:, None] ** 2 + x**2) / _MIDDLE**2)
+    sizes = np.bincount(parts.ravel(), weights=np.broadcast_to(middle, mask.shape).ravel())
+    part: NDArray[np.bool_] = parts == 1 + int(sizes[1:].argmax())
+    return part
 
 
 def label_tissues(net: Segmentor, subject: SourceSubject) -> tuple[SourceSubject, dict[Phase, NDArray[np.uint8]]]:
@@ -105,9 +125,7 @@ def label_tissues(net: Segmentor, subject: SourceSubject) -> tuple[SourceSubject
     maps = {phase: tissue_map(net, subject.images[phase]) for phase in Phase}
     experts = {phase: np.where(label.voxels <= Tissue.RV, label.voxels, 0) for phase, label in subject.labels.items()}
     labels = {p: subject.labels[p].with_voxels(maps[p].with_heart(experts[p].astype(np.uint8))) for p in Phase}
-    own = {phase: found.heart for phase, found in maps.items()}
-    own[Phase.ES] = below_tricuspid(own[Phase.ES], subject.images[Phase.ES].spacing_mm[0])
-    return replace(subject, labels=labels), own
+    return replace(subject, labels=labels), {phase: found.heart_at(phase) for phase, found in maps.items()}
 
 
 class TissueCohort(SourceCohort):

@@ -7,7 +7,6 @@ that are averaged, belong to the network: they must be the same in training and 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,8 +21,8 @@ from synthgen.networks.unet import UNet
 SUB_BATCH: Final = 8
 """Slices per forward pass of `probabilities`; fixed, so that a slice's result does not depend on their number."""
 
-VIEWS: Final = ((0.0, 1.0), (15.0, 1.0), (-15.0, 1.0), (0.0, 1.12), (0.0, 0.9))
-"""Views of a slice whose probabilities are averaged: rotation in degrees, zoom."""
+ZOOMS: Final = (0.7, 0.8, 1.0, 1.25, 1.4)
+"""Views of a slice whose probabilities are averaged: hearts and bodies come in many sizes."""
 
 _DARK, _BRIGHT = 0.01, 0.99
 _OVERSHOOT = 1.5
@@ -65,7 +64,7 @@ class Segmentor(nn.Module):
     def probabilities(self, images: Tensor) -> Tensor:
         """Return tissue probabilities `(N, 9, H, W)` of slices `(N, H, W)` with pixels of `pixel_mm`, any grey scale.
 
-        The mean over `VIEWS`; evaluation mode, independent of N.
+        The mean over `ZOOMS`; evaluation mode, independent of N.
         """
         self.eval()
         multiple = 2 ** (len(self.unet.down) - 1)
@@ -76,12 +75,10 @@ class Segmentor(nn.Module):
 
     def _averaged(self, images: Tensor) -> Tensor:
         total = torch.zeros(())
-        for degrees, zoom in VIEWS:
-            turned = _turned(images, degrees, 1 / zoom)
-            total = total + _turned(
-                self(turned.contiguous(memory_format=torch.channels_last)).softmax(1), -degrees, zoom
-            )
-        return total / len(VIEWS)
+        for zoom in ZOOMS:
+            view = _zoomed(images, zoom).contiguous(memory_format=torch.channels_last)
+            total = total + _zoomed(self(view).softmax(1), 1 / zoom)
+        return total / len(ZOOMS)
 
 
 def normalised(images: Tensor) -> Tensor:
@@ -101,12 +98,10 @@ def _percentiles(values: Tensor) -> tuple[Tensor, Tensor]:
     return ordered[:, round(_DARK * (count - 1))], ordered[:, round(_BRIGHT * (count - 1))]
 
 
-def _turned(x: Tensor, degrees: float, scale: float) -> Tensor:
-    """Return `(B, C, H, W)` sampled on a grid that is turned and scaled about the centre; pixels stay square."""
-    if degrees == 0 and scale == 1:
+def _zoomed(x: Tensor, zoom: float) -> Tensor:
+    """Return `(B, C, H, W)` enlarged about the centre on the same grid; beyond its edge it goes on as it ends."""
+    if zoom == 1:
         return x
-    height, width = x.shape[2:]
-    cosine, sine = scale * math.cos(math.radians(degrees)), scale * math.sin(math.radians(degrees))
-    matrix = torch.tensor([[cosine, -sine * height / width, 0.0], [sine * width / height, cosine, 0.0]])
+    matrix = torch.tensor([[1 / zoom, 0.0, 0.0], [0.0, 1 / zoom, 0.0]])
     grid = fn.affine_grid(matrix.expand(len(x), 2, 3), list(x.shape), align_corners=False).to(x.device)
     return fn.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -3,7 +3,7 @@
 `tiny`
     Seconds on one core; for tests.
 `small`
-    The shipped bundle; fitted on two CPU cores in about three hours.
+    The shipped bundle; fitted on two CPU cores in about four hours.
 `paper`
     The papers' sizes; for a GPU.
 
@@ -425,7 +425,7 @@ SMALL = Preset(
     name="small",
     image_size=128,
     bodies=32,
-    segmentor=SegmentorSettings(hearts=300, samples=48_000, ema=0.995),
+    segmentor=SegmentorSettings(hearts=600, samples=120_000, ema=0.995),
     # The papers' beta of 15 lets 12 nats through, which blurs thin walls; latents are drawn from the cohort's own
     # distribution, not from the prior, so that a looser prior costs nothing.
     vae=VaeSettings(network={"decoder_widths": [128, 64, 32, 16]}, samples=100_000, batch_size=16, beta=4.0),

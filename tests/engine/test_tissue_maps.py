@@ -36,14 +36,14 @@ def test_an_experts_heart_replaces_the_networks() -> None:
     likeliest = np.array([[[1, 2, 3, 4, 5]]], np.uint8)
     around = np.array([[[8, 5, 4, 4, 5]]], np.uint8)
     expert = np.array([[[0, 1, 2, 3, 0]]], np.uint8)
-    assert TissueMap(likeliest, around).with_heart(expert).tolist() == [[[8, 1, 2, 3, 5]]]
+    assert TissueMap(likeliest, around, 10.0).with_heart(expert).tolist() == [[[8, 1, 2, 3, 5]]]
 
 
 def test_only_the_largest_part_of_the_stack_is_heart() -> None:
     """A patch that was taken for heart elsewhere is none."""
     likeliest = np.zeros((2, 6, 8), np.uint8)
     likeliest[:, 1:5, 1:4], likeliest[0, 2, 6] = Tissue.LV, Tissue.RV
-    heart = TissueMap(likeliest, np.zeros_like(likeliest)).heart
+    heart = TissueMap(likeliest, np.zeros_like(likeliest), 10.0).heart
     assert (heart[:, 1:5, 1:4] == Tissue.LV).all()
     assert heart.sum() == 24
 
@@ -53,7 +53,7 @@ def test_the_heart_is_in_the_middle() -> None:
     likeliest = np.zeros((2, 40, 40), np.uint8)
     likeliest[:, 18:24, 17:23] = Tissue.LV
     likeliest[:, 30:38, 3:11] = Tissue.LV
-    heart = TissueMap(likeliest, np.zeros_like(likeliest)).heart
+    heart = TissueMap(likeliest, np.zeros_like(likeliest), 10.0).heart
     assert (heart[:, 18:24, 17:23] == Tissue.LV).all()
     assert heart.sum() == 72
 
