@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ from synthgen.datasets.verify import verify
 from synthgen.diagnosis import CLASS_RULES, judge
 from synthgen.engine.recipe import Condition, Recipe
 from synthgen.evaluation.consistency import measure_consistency
+from synthgen.fit import trained_alike
 from synthgen.indices import measure
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
 from synthgen.networks.bundle import load_bundle
 from synthgen.subjects import SyntheticSubject
+from synthgen.training.presets import SMALL
 
 LARGEST_BYTES = 16 * 10**6
 
@@ -42,6 +45,13 @@ def test_it_is_small_and_free() -> None:
     assert sum(entry.bytes for entry in bundle.description.files.values()) <= LARGEST_BYTES
     assert bundle.description.source.licence == "Apache-2.0"
     assert set(bundle.description.styles) == set(Vendor)
+
+
+def test_its_segmentor_is_what_a_fit_on_patients_takes() -> None:
+    """Trained as the preset `small` says, on today's virtual hearts; else every fit on patients would train one."""
+    bundle = load_bundle("default")
+    assert trained_alike(bundle, SMALL.segmentor)
+    assert not trained_alike(bundle, replace(SMALL.segmentor, hearts=10))
 
 
 def test_a_build_from_it_verifies(folder: Path) -> None:

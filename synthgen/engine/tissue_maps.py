@@ -109,7 +109,7 @@ def tissue_map(net: Segmentor, image: Volume) -> TissueMap:
 
 
 def _part_in_the_middle(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the connected part of a mask `(z, y, x)` that is largest where pixels in the middle of slices count most."""
+    """Return the connected part of a mask `(z, y, x)` that is largest when pixels off the middle count less."""
     parts, count = ndimage.label(mask)
     if count <= 1:
         return mask

@@ -58,6 +58,30 @@ def test_the_heart_is_in_the_middle() -> None:
     assert heart.sum() == 72
 
 
+def test_of_each_tissue_one_part_counts() -> None:
+    """A ventricle is one piece: a second one that touches the heart is none."""
+    likeliest = np.zeros((2, 40, 40), np.uint8)
+    likeliest[:, 14:28, 14:28] = Tissue.MYO
+    likeliest[:, 18:24, 18:24] = Tissue.LV
+    likeliest[:, 14:28, 4:14] = Tissue.RV
+    likeliest[0, 29, 20], likeliest[0, 28, 20] = Tissue.RV, Tissue.MYO
+    heart = TissueMap(likeliest, np.zeros_like(likeliest), 10.0).heart
+    assert heart[0, 29, 20] == 0
+    assert heart[0, 28, 20] == Tissue.MYO
+    assert (heart == Tissue.RV).sum() == 2 * 14 * 10
+
+
+def test_the_phase_is_heeded() -> None:
+    """At end-systole the right ventricle begins below the left, by one slice of 10 mm and by none of 20."""
+    likeliest = np.zeros((3, 40, 40), np.uint8)
+    likeliest[:, 14:28, 14:28] = Tissue.MYO
+    likeliest[:, 18:24, 18:24] = Tissue.LV
+    likeliest[:, 14:28, 4:14] = Tissue.RV
+    for phase, slice_mm, first in ((Phase.ED, 10.0, 0), (Phase.ES, 10.0, 1), (Phase.ES, 20.0, 0), (None, 10.0, 0)):
+        heart = TissueMap(likeliest, np.zeros_like(likeliest), slice_mm).heart_at(phase)
+        assert [bool((z == Tissue.RV).any()) for z in heart] == [number >= first for number in range(3)]
+
+
 def test_a_virtual_heart_is_found(net: Segmentor, subject: SourceSubject) -> None:
     """On images of the kind that it learnt from, on another grid, the network finds the heart and the lung."""
     truth = subject.labels[Phase.ED].voxels
