@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from scipy import ndimage
 from torch import Tensor
 
-from synthgen.engine.base_plane import below_base, below_tricuspid
+from synthgen.engine.base_plane import CLOSED, below_base, below_tricuspid
 from synthgen.errors import InputError
 from synthgen.labels import HEART, Phase, Tissue
 from synthgen.networks.bundle import Bundle
@@ -35,6 +35,8 @@ SEGMENTOR = "segmentor"
 
 _MIDDLE = 0.35
 """How fast what lies off the middle of a slice counts less: standard deviation of a Gaussian, in halves of its edge."""
+
+_IN_PLANE = ndimage.generate_binary_structure(2, 1)[None]
 
 
 def segmentor_of(bundle: Bundle) -> Segmentor:
@@ -87,9 +89,10 @@ class TissueMap:
         heart = below_base(self.likeliest * _part_in_the_middle(np.isin(self.likeliest, HEART)))
         if phase is Phase.ES:
             heart = below_tricuspid(heart, self.slice_mm)
-        for tissue in HEART:
+        muscle = heart == Tissue.MYO
+        for tissue, walled_by in ((Tissue.LV, muscle), (Tissue.MYO, None), (Tissue.RV, None)):
             mask = heart == tissue
-            heart[mask & ~_part_in_the_middle(mask)] = Tissue.BACKGROUND
+            heart[mask & ~_part_in_the_middle(mask, walled_by)] = Tissue.BACKGROUND
         return heart
 
     def with_heart(self, heart: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -108,16 +111,30 @@ def tissue_map(net: Segmentor, image: Volume) -> TissueMap:
     return TissueMap(likeliest, around, image.spacing_mm[0])
 
 
-def _part_in_the_middle(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the connected part of a mask `(z, y, x)` that is largest when pixels off the middle count less."""
+def _part_in_the_middle(mask: NDArray[np.bool_], walled_by: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """Return the connected part of a mask `(z, y, x)` that is largest when pixels off the middle count less.
+
+    With `walled_by`, parts count of which that touches at least half of the outline in their slices, if there are any:
+    of two cavities the left ventricle's is the one that muscle closes around.
+    """
     parts, count = ndimage.label(mask)
     if count <= 1:
         return mask
     y, x = (np.linspace(-1, 1, size) for size in mask.shape[1:])
     middle = np.exp(-0.5 * (y[:, None] ** 2 + x**2) / _MIDDLE**2)
-    sizes = np.bincount(parts.ravel(), weights=np.broadcast_to(middle, mask.shape).ravel())
-    part: NDArray[np.bool_] = parts == 1 + int(sizes[1:].argmax())
+    weights = np.broadcast_to(middle, mask.shape).ravel()
+    sizes: NDArray[np.float64] = np.bincount(parts.ravel(), weights=weights)[1:].astype(np.float64)
+    if walled_by is not None:
+        closed = np.array([_touching(parts == number, walled_by) >= CLOSED for number in range(1, count + 1)])
+        sizes = np.where(closed | ~closed.any(), sizes, 0.0)
+    part: NDArray[np.bool_] = parts == 1 + int(sizes.argmax())
     return part
+
+
+def _touching(part: NDArray[np.bool_], wall: NDArray[np.bool_]) -> float:
+    """Return the share of a part's outline in its slices that is wall."""
+    outline = ndimage.binary_dilation(part, _IN_PLANE) & ~part
+    return float(wall[outline].mean()) if outline.any() else 0.0
 
 
 def label_tissues(net: Segmentor, subject: SourceSubject) -> tuple[SourceSubject, dict[Phase, NDArray[np.uint8]]]:

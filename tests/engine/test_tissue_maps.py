@@ -71,6 +71,18 @@ def test_of_each_tissue_one_part_counts() -> None:
     assert (heart == Tissue.RV).sum() == 2 * 14 * 10
 
 
+def test_the_left_cavity_is_the_one_that_muscle_closes_around() -> None:
+    """However much of a large right ventricle is taken for a left one."""
+    likeliest = np.zeros((2, 40, 40), np.uint8)
+    likeliest[:, 8:30, 10:30] = Tissue.RV
+    likeliest[:, 12:26, 20:34] = Tissue.MYO
+    likeliest[:, 16:22, 24:30] = Tissue.LV
+    likeliest[:, 14:26, 11:20] = Tissue.LV
+    heart = TissueMap(likeliest, np.zeros_like(likeliest), 10.0).heart
+    assert (heart[:, 16:22, 24:30] == Tissue.LV).all()
+    assert (heart == Tissue.LV).sum() == 72
+
+
 def test_the_phase_is_heeded() -> None:
     """At end-systole the right ventricle begins below the left, by one slice of 10 mm and by none of 20."""
     likeliest = np.zeros((3, 40, 40), np.uint8)
