@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from synthgen.labels import Tissue
 
-CLOSED: Final = 0.5
+_CLOSED: Final = 0.5
 """Share of the outline of the LV's cavity in a slice from which myocardium closes around it."""
 
 TRICUSPID_BELOW_MITRAL_MM: Final = 8.0
@@ -33,7 +33,7 @@ def below_base(heart: NDArray[np.uint8]) -> NDArray[np.uint8]:
     myocardium touches at least half of the outline of the left ventricle's cavity.
     """
     order = _from_base(heart)
-    closed = [enclosure(heart[z]) >= CLOSED for z in order]
+    closed = [enclosure(heart[z]) >= _CLOSED for z in order]
     if not any(closed):
         return heart  # nothing in it looks like a ventricle; emptying all of it would not make it better
     out = heart.copy()

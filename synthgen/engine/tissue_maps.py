@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from scipy import ndimage
 from torch import Tensor
 
-from synthgen.engine.base_plane import CLOSED, below_base, below_tricuspid
+from synthgen.engine.base_plane import below_base, below_tricuspid
 from synthgen.errors import InputError
 from synthgen.labels import HEART, Phase, Tissue
 from synthgen.networks.bundle import Bundle
@@ -114,8 +114,8 @@ def tissue_map(net: Segmentor, image: Volume) -> TissueMap:
 def _part_in_the_middle(mask: NDArray[np.bool_], walled_by: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
     """Return the connected part of a mask `(z, y, x)` that is largest when pixels off the middle count less.
 
-    With `walled_by`, parts count of which that touches at least half of the outline in their slices, if there are any:
-    of two cavities the left ventricle's is the one that muscle closes around.
+    With `walled_by`, a part counts by the square of how much of its outline in the slices that touches: of two cavities
+    the left ventricle's is the one that muscle closes around.
     """
     parts, count = ndimage.label(mask)
     if count <= 1:
@@ -125,8 +125,7 @@ def _part_in_the_middle(mask: NDArray[np.bool_], walled_by: NDArray[np.bool_] | 
     weights = np.broadcast_to(middle, mask.shape).ravel()
     sizes: NDArray[np.float64] = np.bincount(parts.ravel(), weights=weights)[1:].astype(np.float64)
     if walled_by is not None:
-        closed = np.array([_touching(parts == number, walled_by) >= CLOSED for number in range(1, count + 1)])
-        sizes = np.where(closed | ~closed.any(), sizes, 0.0)
+        sizes *= np.array([_touching(parts == number, walled_by) for number in range(1, count + 1)]) ** 2
     part: NDArray[np.bool_] = parts == 1 + int(sizes.argmax())
     return part
 
