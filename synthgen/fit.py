@@ -198,7 +198,7 @@ def _segmentor(cohort: SourceCohort, stages: Stages, settings: _Settings, report
 def _segmentor_hearts(wanted: SegmentorSettings, seed: int) -> VirtualHearts:
     """Return the virtual hearts that a segmentor learns from."""
     pixel_mm = Segmentor(**wanted.network).pixel_mm
-    return VirtualHearts(wanted.hearts, seed=seed, pixels=wanted.field_pixels, spacing_mm=pixel_mm)
+    return VirtualHearts(wanted.hearts, seed=seed, pixels=wanted.field_pixels, spacing_mm=pixel_mm, version=3)
 
 
 def trained_alike(bundle: Bundle, wanted: SegmentorSettings) -> bool:

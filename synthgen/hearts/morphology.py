@@ -81,6 +81,7 @@ class ShapeRow:
 # Papillary muscles weigh 6.6 g/m2 in hypertrophic hearts and 4.0 in carriers without hypertrophy (Gommans et al. 2016,
 # doi 10.1007/s12471-016-0805-y): 1.28 times the radius.
 _THICK_HEADS: Final = 1.28
+_THICK_TRABECULAE: Final = 1.2
 
 # Long-axis excursions: healthy MAPSE 12-15 mm, TAPSE 20-24 mm; sphericity of DCM: smaller length factor.
 SHAPES: Final[dict[Pathology, ShapeRow]] = {
@@ -98,7 +99,7 @@ SHAPES: Final[dict[Pathology, ShapeRow]] = {
     ),
     Pathology.HCM: ShapeRow(
         Marginal(17.2, 0.6, 15.6, 18.8), Marginal(10, 2.0, 4, 16), Marginal(19, 3, 10, 28),
-        (1.8, 2.1), (0.30, 0.45), (0.0, 0.10), (0.82, 0.94), (3.5,), 1.2,
+        (1.8, 2.1), (0.30, 0.45), (0.0, 0.10), (0.82, 0.94), (3.5,), 0.8,
     ),
     Pathology.ARV: ShapeRow(
         Marginal(17.4, 0.6, 15.8, 19.0), Marginal(11, 2.0, 5, 17), Marginal(13, 4, 5, 25),
@@ -107,9 +108,10 @@ SHAPES: Final[dict[Pathology, ShapeRow]] = {
 }  # fmt: skip
 
 
-def left_shape(rng: np.random.Generator, pathology: Pathology, edv_ml: float) -> LeftShape:
-    """Draw the left ventricle's shape for an end-diastolic volume."""
+def left_shape(rng: np.random.Generator, pathology: Pathology, edv_ml: float, *, detailed: bool = False) -> LeftShape:
+    """Draw the left ventricle's shape for an end-diastolic volume; `detailed` as in `population.sample`."""
     row = SHAPES[pathology]
+    thick = detailed and pathology is Pathology.HCM
     length = row.length.draw(rng) * edv_ml ** (1.0 / 3.0)
     overloaded = pathology is Pathology.ARV  # pressure or volume load of the RV flattens the septum
     return LeftShape(
@@ -127,8 +129,8 @@ def left_shape(rng: np.random.Generator, pathology: Pathology, edv_ml: float) ->
         wall_modes=tuple(radial_mode(rng, order, sd, 0.0) for order, sd in ((2, 0.04), (3, 0.03))),
         hypertrophy=_hypertrophy(rng) if pathology is Pathology.HCM else None,
         infarct=_infarct(rng) if pathology is Pathology.MINF else None,
-        papillaries=_papillaries(rng, _THICK_HEADS if pathology is Pathology.HCM else 1.0),
-        trabeculation=rng.uniform(0.7, 1.2) * row.trabeculation,
+        papillaries=_papillaries(rng, _THICK_HEADS if thick else 1.0),
+        trabeculation=rng.uniform(0.7, 1.2) * (_THICK_TRABECULAE if thick else row.trabeculation),
     )
 
 
