@@ -198,7 +198,7 @@ def _segmentor(cohort: SourceCohort, stages: Stages, settings: _Settings, report
 def _segmentor_hearts(wanted: SegmentorSettings, seed: int) -> VirtualHearts:
     """Return the virtual hearts that a segmentor learns from."""
     pixel_mm = Segmentor(**wanted.network).pixel_mm
-    return VirtualHearts(wanted.hearts, seed=seed, pixels=wanted.field_pixels, spacing_mm=pixel_mm, version=3)
+    return VirtualHearts(wanted.hearts, seed=seed, pixels=wanted.field_pixels, spacing_mm=pixel_mm)
 
 
 def trained_alike(bundle: Bundle, wanted: SegmentorSettings) -> bool:
@@ -260,7 +260,8 @@ def _train(
     """Train the networks one after the other; finished ones load from their snapshots."""
     preset, seed, device = settings.preset, settings.seed, settings.device
     slices = collect(subjects)
-    perceptual = PerceptualObjective(slices, preset.perceptual, seed=seed, device=device)
+    scanners = _scanners(subjects, slices)
+    perceptual = PerceptualObjective(slices, preset.perceptual, scanners=scanners, seed=seed, device=device)
     # Slices without heart all look the same to the label VAE; they would only blunt the latent space.
     heart = np.isin(slices.labels, HEART).reshape(len(slices), -1)
     with_heart = slices.select(np.flatnonzero(heart.any(axis=1)))
@@ -281,6 +282,13 @@ def _train(
         encoder=cast("StyleEncoder", encoder.to("cpu").eval()),
         mixing=_train_mixing(subjects, slices, settings, run) if mixing else None,
     )
+
+
+def _scanners(subjects: Sequence[PreparedSubject], slices: TrainingSlices) -> NDArray[np.int64] | None:
+    """Return the number of every slice's vendor, or None where there is one alone."""
+    vendors = sorted({subject.vendor for subject in subjects})
+    numbers = np.array([vendors.index(subject.vendor) for subject in subjects], np.int64)
+    return numbers[slices.subjects] if len(vendors) > 1 else None
 
 
 def _train_mixing(

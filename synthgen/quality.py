@@ -144,7 +144,7 @@ class Study:
         Nobody is asked for a scanner's noise, which every measure here counts as an error.
         """
         settings = PRESETS[self.preset].spade
-        settings = replace(settings, samples=self.samples or settings.samples, grain=0.0)
+        settings = replace(settings, samples=self.samples or settings.samples, grain=0.0, look=0.0)
         if renderer == "spade":
             return settings
         settings = replace(settings, generator=_TINY[renderer] if self.preset == "tiny" else {})

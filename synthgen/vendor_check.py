@@ -31,7 +31,7 @@ VENDORS = tuple(Vendor)
 PIXELS = 128
 """Edge of the field of view that is looked at: sharpness and noise, which tell scanners apart, must survive."""
 
-_SAMPLES = 24_000
+_SAMPLES = 48_000
 
 Confusion = dict[str, dict[str, int]]
 """Vendor that a subject is said to be of, to how many subjects are taken for which vendor."""

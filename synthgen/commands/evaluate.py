@@ -270,7 +270,7 @@ def _quality_tables(outcome: Compared) -> str:
 @click.argument("dataset", type=FOLDER)
 @click.argument("cohort")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the study: new, or one to go on with.")
-@click.option("--samples", type=click.IntRange(min=1), default=24_000, show_default=True, help="Levels learnt from.")
+@click.option("--samples", type=click.IntRange(min=1), default=48_000, show_default=True, help="Levels learnt from.")
 @device_option
 @seed_option
 @json_option

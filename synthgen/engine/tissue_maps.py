@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from scipy import ndimage
 from torch import Tensor
 
-from synthgen.engine.base_plane import below_base, below_tricuspid
+from synthgen.engine.base_plane import below_base, below_septum, below_tricuspid
 from synthgen.errors import InputError
 from synthgen.labels import HEART, Phase, Tissue
 from synthgen.networks.bundle import Bundle
@@ -83,8 +83,8 @@ class TissueMap:
         """Return the heart alone, codes 0 to 3: the connected part that is largest in the middle, below its base.
 
         Stacks are planned on the heart; a stomach or a liver that was taken for one lies farther out. Of each of its
-        tissues one connected part counts too, as in section 4.6 of the paper. At end-systole the right ventricle
-        begins below the left.
+        tissues one connected part counts too, as in section 4.6 of the paper. The right ventricle begins where it has
+        the septum for a wall, at end-systole below the left one.
         """
         heart = below_base(self.likeliest * _part_in_the_middle(np.isin(self.likeliest, HEART)))
         if phase is Phase.ES:
@@ -93,7 +93,7 @@ class TissueMap:
         for tissue, walled_by in ((Tissue.LV, muscle), (Tissue.MYO, None), (Tissue.RV, None)):
             mask = heart == tissue
             heart[mask & ~_part_in_the_middle(mask, walled_by)] = Tissue.BACKGROUND
-        return heart
+        return below_septum(heart)
 
     def with_heart(self, heart: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return all nine tissues, the heart being `heart (z, y, x)`, codes 0 to 3: the expert's, or the map's own."""

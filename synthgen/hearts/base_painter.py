@@ -12,7 +12,7 @@ from synthgen.hearts.signal import Fine
 from synthgen.hearts.slice_canvas import SliceCanvas
 from synthgen.hearts.slice_frame import FloatMap, SliceFrame
 from synthgen.hearts.subject import BaseShape, Chamber, Tube
-from synthgen.labels import Phase, Sex
+from synthgen.labels import Phase
 
 _DIASTOLIC: Final = 0.88
 """Radii of the atria at the end of diastole against those at its beginning."""
@@ -89,39 +89,3 @@ def _tube(frame: SliceFrame, shape: Tube, start_mm: tuple[float, float], floor_m
 def _beside(offset_mm: tuple[float, ...], size_mm: float) -> float:
     """Return the factor that moves a place as the border of a left ventricle with this outer radius moves."""
     return 1.0 + (size_mm - OUTER_RADIUS_MM) / float(np.hypot(offset_mm[0], offset_mm[1]))
-
-
-def paint_plain_base(canvas: SliceCanvas, sex: Sex, frame: SliceFrame, size_mm: float) -> None:
-    """Paint the base of version 2 of the population: groove, atria, outflow tract and root, in every heart alike."""
-    here = frame.geometry
-    base, scale = here.base_mm, size_mm / OUTER_RADIUS_MM
-    systole = 1.0 if here.phase is Phase.ES else 0.0
-    above = np.clip((base + 5.0 - frame.z) / 5.0, 0.0, 1.0)
-    canvas.paint(Fine.FAT, _ellipsoid(frame, (-4, 2, base - 1), (size_mm + 7, size_mm + 5, 13)), 0.0, above)
-    right = here.rv_base_mm
-    atria = (
-        (base, (9.0, 8.0, base - 25.0 - systole), (30.0 * scale, 25.0 * scale, 29.0 + 2.0 * systole)),
-        (right, (-46.0, 14.0, right - 15.0), (25.0, 27.0, 29.0)),
-        (base, (27.0, -18.0, base - 11.0), (8.0, 14.0, 8.0)),
-    )
-    for floor, centre, radii in atria:
-        chamber = np.maximum(_ellipsoid(frame, centre, radii), frame.z - np.float32(floor))
-        canvas.paint(Fine.RV_WALL, chamber, -1.5)
-        canvas.paint(Fine.ATRIUM, chamber)
-    climb = np.clip(base + 6.0 - frame.z, 0.0, 200.0)
-    outflow = np.hypot(frame.x + 24.0 - 0.5 * climb, frame.y + 30.0 + 0.25 * climb) - 13.5
-    root = 14.5 if sex is Sex.M else 13.0
-    aorta = np.hypot(frame.x + 10.0 + 0.15 * climb, frame.y + 8.0 + 0.35 * climb) - root
-    for tube, floor in ((outflow, here.rv_base_mm - 2.0), (aorta, base - 1.0)):
-        vessel = np.maximum(tube, frame.z - np.float32(floor))
-        canvas.paint(Fine.FAT, vessel, -3.0, 0.8)
-        canvas.paint(Fine.RV_WALL, vessel, -1.3)
-        canvas.paint(Fine.VESSEL, vessel)
-
-
-def _ellipsoid(frame: SliceFrame, centre: tuple[float, float, float], radii: tuple[float, float, float]) -> FloatMap:
-    unit = [
-        (values - np.float32(middle)) * np.float32(1.0 / radius)
-        for values, middle, radius in zip((frame.x[None], frame.y[None], frame.z), centre, radii, strict=True)
-    ]
-    return (np.sqrt(unit[0] ** 2 + unit[1] ** 2 + unit[2] ** 2) - 1.0) * np.float32(min(radii))

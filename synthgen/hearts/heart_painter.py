@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from synthgen.hearts.base_painter import paint_base, paint_plain_base
+from synthgen.hearts.base_painter import paint_base
 from synthgen.hearts.geometry import SYSTOLIC_RV_WALL, PhaseGeometry, drift
 from synthgen.hearts.scene import occupancy
 from synthgen.hearts.signal import Fine
@@ -23,7 +23,7 @@ from synthgen.hearts.subject import Papillary, VirtualSubject
 from synthgen.labels import Phase, Tissue
 
 _MARGIN_MM = 9.0  # around the outermost surface: the deformation, one pixel, noise
-_PLAIN_REACH_MM, _BASE_REACH_MM = 84.0, 96.0  # atria and great vessels, of version 2 and of drawn bases
+_BASE_REACH_MM = 96.0  # atria and great vessels
 _RIM_MM = 3.0
 _CARDIAC = (Fine.LV_BLOOD, Fine.PAPILLARY, Fine.MYOCARDIUM, Fine.SCAR, Fine.RV_BLOOD)
 
@@ -37,7 +37,7 @@ def extent(subject: VirtualSubject, geometry: PhaseGeometry, z_mm: NDArray) -> t
     outermost = float(geometry.paracardial[rows].max())
     radius = outermost + _MARGIN_MM if outermost > 0 else 0.0
     if float(np.min(z_mm)) < max(geometry.base_mm, geometry.rv_base_mm) + 6.0:
-        radius = max(radius, _PLAIN_REACH_MM if subject.base is None else _BASE_REACH_MM)
+        radius = max(radius, _BASE_REACH_MM)
     x, y = drift(subject.placement, float(z_mm[len(z_mm) // 2]))
     return x, y, radius
 
@@ -71,15 +71,11 @@ def paint_heart(
     _paint_surroundings(canvas, frame)
     if canvas.z_mm[0] < max(here.base_mm, here.rv_base_mm) + 5.0:
         size = float(np.maximum(geometry[Phase.ED].epi_extended[_row_of(here, 6.0)], 0.0).mean())
-        if subject.base is None:
-            paint_plain_base(canvas, subject.sex, frame, size)
-        else:
-            paint_base(canvas, subject.base, frame, size)
+        paint_base(canvas, subject.base, frame, size)
     outline, cavity = _right_cavity(subject, frame)
     _paint_right(canvas, subject, frame, outline, cavity)
     epi, endo = frame.left(here.epi), frame.left(here.endo)
-    crowding = None if subject.base is None else geometry[Phase.ED].scale_mm / here.scale_mm
-    _paint_left(canvas, subject, frame, (epi, endo), crowding)
+    _paint_left(canvas, subject, frame, (epi, endo), geometry[Phase.ED].scale_mm / here.scale_mm)
     _settle_labels(canvas, subject, frame, (endo, epi, cavity))
 
 
@@ -161,12 +157,12 @@ def _paint_left(
     subject: VirtualSubject,
     frame: SliceFrame,
     surfaces: tuple[FloatMap, FloatMap],
-    crowding: float | None,
+    crowding: float,
 ) -> None:
     """Paint the LV's wall, scar and blood, trabeculae that grow denser towards the apex, and the papillary muscles.
 
     Muscle keeps its volume: where the cavity's radius has become smaller by `crowding`, what lies in it is so much
-    thicker, until little blood is seen in a cavity that ejects nearly all. None: it does not (version 2).
+    thicker, until little blood is seen in a cavity that ejects nearly all.
     """
     here, (epi, endo) = frame.geometry, surfaces
     rim = epi - np.float32(_RIM_MM) * np.clip(0.75 + 0.5 * canvas.coarse_texture, 0.0, 2.0)
@@ -190,26 +186,19 @@ def _paint_left(
         _paint_papillary(canvas, head, frame, crowding, inside)
 
 
-def _trabeculae(amount: float, here: PhaseGeometry, depth: FloatMap, crowding: float | None) -> tuple[NDArray, NDArray]:
+def _trabeculae(amount: float, here: PhaseGeometry, depth: FloatMap, crowding: float) -> tuple[NDArray, NDArray]:
     """Return how far fingers of trabeculae reach into the cavity and how deep islands of them lie, in mm."""
-    if crowding is None:
-        systole = here.phase is Phase.ES
-        growth = ((4.0 if systole else 3.8) + 1.5 * depth**1.5) * np.float32(amount)
-        return growth, here.scale_mm * (0.20 + 0.16 * depth**2) * amount + (1.0 if systole else 0.0)
     growth = (3.8 + 1.5 * depth**1.5) * np.float32(amount * crowding)
     return growth, here.scale_mm * np.minimum((0.20 + 0.16 * depth**2) * (amount * crowding) * crowding, 1.0)
 
 
-def _paint_papillary(
-    canvas: SliceCanvas, head: Papillary, frame: SliceFrame, crowding: float | None, inside: NDArray
-) -> None:
+def _paint_papillary(canvas: SliceCanvas, head: Papillary, frame: SliceFrame, crowding: float, inside: NDArray) -> None:
     """Paint one head: an island at a fraction of the cavity's radius, thickest half-way between its ends."""
     here = frame.geometry
     depth = np.clip((frame.z - here.base_mm) / (here.apex_mm - here.base_mm), 0.0, 1.0)
     nearer = 0.89 if here.phase is Phase.ES else 1.0
     place = here.scale_mm * head.offset * nearer * (1.0 - 0.12 * depth)
-    kept, thickened = (1.0, 1.05 if here.phase is Phase.ES else 1.08) if crowding is None else (crowding, 1.08)
-    swell = head.radius_mm * (0.6 + 0.4 * here.scale_mm * kept / 25.0) * thickened
+    swell = head.radius_mm * (0.6 + 0.4 * here.scale_mm * crowding / 25.0) * 1.08
     middle, half = (head.level_from + head.level_to) / 2.0, (head.level_to - head.level_from) / 2.0
     size = swell * (1.0 - 0.35 * np.abs(depth - middle) / half)
     cosine, sine = float(np.cos(head.angle_rad)), float(np.sin(head.angle_rad))

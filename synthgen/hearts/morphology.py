@@ -108,10 +108,10 @@ SHAPES: Final[dict[Pathology, ShapeRow]] = {
 }  # fmt: skip
 
 
-def left_shape(rng: np.random.Generator, pathology: Pathology, edv_ml: float, *, detailed: bool = False) -> LeftShape:
-    """Draw the left ventricle's shape for an end-diastolic volume; `detailed` as in `population.sample`."""
+def left_shape(rng: np.random.Generator, pathology: Pathology, edv_ml: float) -> LeftShape:
+    """Draw the left ventricle's shape for an end-diastolic volume."""
     row = SHAPES[pathology]
-    thick = detailed and pathology is Pathology.HCM
+    thick = pathology is Pathology.HCM
     length = row.length.draw(rng) * edv_ml ** (1.0 / 3.0)
     overloaded = pathology is Pathology.ARV  # pressure or volume load of the RV flattens the septum
     return LeftShape(

@@ -113,8 +113,8 @@ class WallThickness:
         return cls(tuple(ventricle.wall[rings].mean(axis=1).tolist()), tuple(segments))
 
 
-def sample(seed: int, index: int, pathology: Pathology, *, detailed: bool = False) -> VirtualSubject:
-    """Draw subject `index` of the population with root `seed`; `detailed` for version 3 of it, see `VirtualHearts`.
+def sample(seed: int, index: int, pathology: Pathology) -> VirtualSubject:
+    """Draw subject `index` of the population with root `seed`.
 
     The draw satisfies the ACDC rule of `pathology` (ejection fractions, indexed volumes, wall thickness of the solved
     wall); a refused draw is repeated with the next attempt's streams.
@@ -125,13 +125,13 @@ def sample(seed: int, index: int, pathology: Pathology, *, detailed: bool = Fals
         If `MAX_ATTEMPTS` draws do not satisfy the rule.
     """
     for attempt in range(MAX_ATTEMPTS):
-        subject = _draw(seed, index, attempt, pathology, detailed=detailed)
+        subject = _draw(seed, index, attempt, pathology)
         if _satisfies(subject):
             return subject
     raise SynthgenError(f"virtual heart {index} of seed {seed}: no {pathology} within {MAX_ATTEMPTS} draws.")
 
 
-def _draw(seed: int, index: int, attempt: int, pathology: Pathology, *, detailed: bool) -> VirtualSubject:
+def _draw(seed: int, index: int, attempt: int, pathology: Pathology) -> VirtualSubject:
     rng = numpy_stream(seed, index, attempt, Stage.POPULATION)
     sex = Sex.F if rng.random() < _SHARE_OF_WOMEN else Sex.M
     height = rng.normal(*_HEIGHT_CM[sex])
@@ -148,11 +148,11 @@ def _draw(seed: int, index: int, attempt: int, pathology: Pathology, *, detailed
         height_cm=height,
         weight_kg=weight,
         targets=targets,
-        left=left_shape(shapes, pathology, targets.lv_edv_ml, detailed=detailed),
+        left=left_shape(shapes, pathology, targets.lv_edv_ml),
         right=right_shape(shapes, pathology),
         placement=placement(shapes, bmi),
         thorax=thorax_shape(shapes, sex, bmi),
-        base=base_shape(shapes, sex) if detailed else None,
+        base=base_shape(shapes, sex),
     )
 
 

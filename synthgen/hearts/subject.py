@@ -229,8 +229,7 @@ class VirtualSubject:
     """One draw from the virtual population: a pure function of `(seed, index, pathology)`.
 
     `attempt` is the number of draws that the class rule refused before this one. Streams of later stages
-    (texture, acquisition) belong to the key `(seed, index, attempt)`. Without `base` a subject is of version 2 of the
-    population, in which that part is the same in every heart and muscle in the cavity does not keep its volume.
+    (texture, acquisition) belong to the key `(seed, index, attempt)`.
     """
 
     seed: int
@@ -243,7 +242,7 @@ class VirtualSubject:
     targets: Targets
     left: LeftShape
     right: RightShape
-    base: BaseShape | None
+    base: BaseShape
     placement: Placement
     thorax: ThoraxShape
 

@@ -20,7 +20,7 @@ from synthgen.subjects import LabelScheme, SourceSubject
 DEFAULT_PIXELS: Final = 144
 DEFAULT_PIXEL_MM: Final = 1.5
 
-_VERSIONS: Final = (2, 3)
+_VERSION: Final = 3
 """Counts up when the subjects of a seed change, so that nothing made from earlier ones is taken for theirs."""
 
 
@@ -42,9 +42,6 @@ class VirtualHearts:
         Rows and columns of the field of view, centred on the heart; at least 64.
     spacing_mm
         In-plane pixel size; None takes each style's own.
-    version
-        2, which the default bundle was fitted on; 3: the heart's base is each subject's own and lies as in cine
-        images, and muscle in the cavity keeps its volume. Labels of the heart are the same.
     artefacts
         False leaves out noise, ghosts, coil shading, off-resonance, texture and breath-hold shifts.
 
@@ -70,7 +67,6 @@ class VirtualHearts:
         pixels: int = DEFAULT_PIXELS,
         spacing_mm: float | None = DEFAULT_PIXEL_MM,
         artefacts: bool = True,
-        version: int = 2,
     ) -> None:
         self.pathologies = tuple(Pathology if pathologies is None else pathologies)
         self.vendors = tuple(Vendor if vendors is None else vendors)
@@ -80,8 +76,6 @@ class VirtualHearts:
         _require(spacing_mm is None or 0.5 <= spacing_mm <= 4.0, "spacing_mm", "0.5 to 4 mm", spacing_mm)
         _require(bool(self.pathologies), "pathologies", "at least one", "none")
         _require(bool(self.vendors), "vendors", "at least one", "none")
-        _require(version in _VERSIONS, "version", " or ".join(map(str, _VERSIONS)), version)
-        self.version = version
         self.subject_pathologies = [self.pathologies[i % len(self.pathologies)] for i in range(count)]
         self.subject_vendors = [self.vendors[(i // len(self.pathologies)) % len(self.vendors)] for i in range(count)]
         self.count, self.seed, self.pixels, self.spacing_mm, self.artefacts = count, seed, pixels, spacing_mm, artefacts
@@ -89,7 +83,7 @@ class VirtualHearts:
     def fingerprint(self) -> str:
         """Return everything that decides what the cohort holds; the size last, since it moves no subject."""
         parts = (*self.pathologies, *self.vendors, f"seed {self.seed}", f"{self.pixels} px", f"{self.spacing_mm} mm")
-        made = f"virtual hearts, version {self.version}: {' '.join(parts)}"
+        made = f"virtual hearts, version {_VERSION}: {' '.join(parts)}"
         return f"{made}, artefacts {self.artefacts}, {self.count} subjects"
 
     def __len__(self) -> int:
@@ -125,7 +119,7 @@ class VirtualHearts:
     def draw(self, index: int) -> VirtualSubject:
         """Return the anatomy of subject `index` without simulating it."""
         position = self._position(index)
-        return sample(self.seed, position, self.subject_pathologies[position], detailed=self.version > 2)
+        return sample(self.seed, position, self.subject_pathologies[position])
 
     def style(self, index: int) -> ScannerStyle:
         """Return the drawn scanner style of subject `index`."""

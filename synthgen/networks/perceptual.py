@@ -27,7 +27,7 @@ _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class TissueNet(nn.Module):
-    """Small U-Net that segments tissues; its encoder's features serve the perceptual loss.
+    """Small U-Net that segments tissues and tells scanners apart; its encoder's features serve the perceptual loss.
 
     Parameters
     ----------
@@ -35,17 +35,20 @@ class TissueNet(nn.Module):
         Label classes K.
     widths
         Channels per resolution, finest first.
+    scanners
+        Scanners that it tells apart by the moments of its features; 0 for tissues alone.
     """
 
-    def __init__(self, *, classes: int = 9, widths: Sequence[int] = (16, 32, 64, 64)) -> None:
+    def __init__(self, *, classes: int = 9, widths: Sequence[int] = (16, 32, 64, 64), scanners: int = 0) -> None:
         super().__init__()
-        self.arguments = {"classes": classes, "widths": list(widths)}
+        self.arguments = {"classes": classes, "widths": list(widths), "scanners": scanners}
         self.down = nn.ModuleList(
             _block(before, after, stride=1 if i == 0 else 2)
             for i, (before, after) in enumerate(zip((1, *widths[:-1]), widths, strict=True))
         )
         self.up = nn.ModuleList(_block(low + high, high) for high, low in pairwise(widths))
         self.head = nn.Conv2d(widths[0], classes, 1)
+        self.scanner_head = nn.Linear(2 * sum(widths), scanners) if scanners else None
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Return the encoder's features, finest first, of images `(B, 1, H, W)` in [-1, 1]."""
@@ -55,9 +58,19 @@ class TissueNet(nn.Module):
             features.append(x)
         return features
 
+    def scanners(self, features: Sequence[Tensor]) -> Tensor:
+        """Return logits `(B, scanners)` of the images whose features these are."""
+        if self.scanner_head is None:
+            raise ValueError("this network was not made to tell scanners apart")
+        logits: Tensor = self.scanner_head(moments(features))
+        return logits
+
     def forward(self, images: Tensor) -> Tensor:
         """Return logits `(B, K, H, W)`."""
-        features = self.features(images)
+        return self.tissues(self.features(images))
+
+    def tissues(self, features: Sequence[Tensor]) -> Tensor:
+        """Return logits `(B, K, H, W)` of the images whose features these are."""
         x = features[-1]
         for block, skip in zip(reversed(self.up), reversed(features[:-1]), strict=True):
             x = block(torch.cat([fn.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
@@ -109,6 +122,17 @@ class Vgg19Features(nn.Module):
                 if j == 0:
                     features.append(x)
         return features
+
+
+def moments(features: Sequence[Tensor]) -> Tensor:
+    """Return means and standard deviations over the image of every channel of `features`, one row per image.
+
+    What a scanner leaves in an image wherever it looks: sharpness, noise, tone (Huang & Belongie 2017, doi
+    10.1109/ICCV.2017.167).
+    """
+    means = [f.mean((2, 3)) for f in features]
+    deviations = [torch.sqrt(f.var((2, 3), correction=0) + 1e-5) for f in features]
+    return torch.cat([*means, *deviations], dim=1)
 
 
 def _block(before: int, after: int, stride: int = 1) -> nn.Sequential:

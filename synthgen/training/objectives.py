@@ -6,6 +6,7 @@ An objective is deterministic: weights, noise and augmentation come from streams
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from synthgen.networks.discriminators import MultiScaleDiscriminator
 from synthgen.networks.image_to_image import Pix2PixGenerator, Pix2PixHdGenerator
 from synthgen.networks.initialise import Module, initialise
 from synthgen.networks.label_vae import LabelVAE, heart_one_hot
-from synthgen.networks.perceptual import TissueNet
+from synthgen.networks.perceptual import TissueNet, moments
 from synthgen.networks.spade import SpadeGenerator
 from synthgen.networks.style_encoder import StyleEncoder
 from synthgen.seeding import Stage, numpy_stream, torch_stream
@@ -143,27 +144,54 @@ class VaeObjective(KeyedObjective):
 
 
 class PerceptualObjective(KeyedObjective):
-    """Trains `modules["perceptual"]`, a `TissueNet`, to segment the cohort's own labels."""
+    """Trains `modules["perceptual"]`, a `TissueNet`, to segment the cohort's own labels.
+
+    With `scanners`, a number for every slice, it learns whose scanner made an image too, so that its features see what
+    tells scanners apart.
+    """
 
     def __init__(
-        self, slices: TrainingSlices, settings: PerceptualSettings, *, seed: int = 0, device: str = "cpu"
+        self,
+        slices: TrainingSlices,
+        settings: PerceptualSettings,
+        *,
+        scanners: NDArray[np.int64] | None = None,
+        seed: int = 0,
+        device: str = "cpu",
     ) -> None:
         super().__init__(slices, settings, seed, device)
-        self.net = self.network("perceptual", TissueNet(**settings.network))
+        self._scanners = None if scanners is None else torch.from_numpy(scanners).to(device)
+        count = 0 if scanners is None else int(scanners.max()) + 1
+        self.net = self.network("perceptual", TissueNet(**settings.network, scanners=count))
         self.optimizers["perceptual"] = torch.optim.Adam(self.net.parameters(), lr=settings.learning_rate)
 
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What a snapshot must agree with; scanners are named if there are any."""
+        if self._scanners is None:
+            return super().identity
+        scanners = hashlib.sha256(self._scanners.cpu().numpy().tobytes()).hexdigest()
+        return {**super().identity, "scanners": scanners}
+
     def step(self, rows: Rows, step: int) -> dict[str, float]:
-        """Make one step; return cross-entropy per pixel and Dice loss."""
+        """Make one step; return cross-entropy per pixel, Dice loss and, of scanners, cross-entropy per slice."""
         optimizer = self.optimizers["perceptual"]
         self.set_rate(optimizer, self.settings.learning_rate, step)
         labels, images = self.batch(rows)
         self.net.train()
-        logits = self.net(images.contiguous(memory_format=torch.channels_last))
-        entropy, dice = fn.cross_entropy(logits, labels.to(torch.int64)), losses.soft_dice(logits, labels)
+        features = self.net.features(images.contiguous(memory_format=torch.channels_last))
+        logits = self.net.tissues(features)
+        terms = {
+            "cross_entropy": fn.cross_entropy(logits, labels.to(torch.int64)),
+            "dice_loss": losses.soft_dice(logits, labels),
+        }
+        if self._scanners is not None:
+            wanted = self._scanners[torch.from_numpy(rows).to(self.device)]
+            terms["scanner"] = fn.cross_entropy(self.net.scanners(features), wanted)
         optimizer.zero_grad(set_to_none=True)
-        (entropy + dice).backward()
+        torch.stack([*terms.values()]).sum().backward()
         optimizer.step()
-        return {"cross_entropy": entropy.item(), "dice_loss": dice.item()}
+        return {name: term.item() for name, term in terms.items()}
 
 
 Renderer = type[SpadeGenerator] | type[Pix2PixGenerator] | type[Pix2PixHdGenerator]
@@ -227,7 +255,7 @@ class SpadeObjective(KeyedObjective):
         terms["kl"] = losses.kl_to_standard_normal(mean, log_variance)
         weights = {
             "adversarial": 1.0, "feature_matching": settings.feature_matching, "perceptual": settings.perceptual,
-            "kl": settings.kl, "l1": settings.l1, "grain": settings.grain,
+            "kl": settings.kl, "l1": settings.l1, "grain": settings.grain, "look": settings.look,
         }  # fmt: skip
         self.optimizers["generator"].zero_grad(set_to_none=True)
         torch.stack([weights[name] * term for name, term in terms.items()]).sum().backward()
@@ -271,10 +299,12 @@ class SpadeObjective(KeyedObjective):
             "l1": fn.l1_loss(fake, images),
             "grain": losses.grain_distance(fake, images),
         }
-        if self.features is not None and self.settings.perceptual:
+        if self.features is not None and (self.settings.perceptual or self.settings.look):
             with torch.no_grad():
-                target = self.features.features(images)
-            terms["perceptual"] = losses.feature_distance(self.features.features(fake), target)
+                wanted = self.features.features(images)
+            made = self.features.features(fake)
+            terms["perceptual"] = losses.feature_distance(made, wanted)
+            terms["look"] = fn.l1_loss(moments(made), moments(wanted))
         return terms
 
     @torch.no_grad()

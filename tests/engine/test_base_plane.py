@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthgen.engine.base_plane import below_base, below_tricuspid, enclosure
+from synthgen.engine.base_plane import below_base, below_septum, below_tricuspid, enclosure
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import HEART, Phase, Tissue
 
@@ -70,3 +70,31 @@ def test_it_is_below_the_left_in_most_virtual_hearts() -> None:
         first = [np.flatnonzero((label.voxels == t).any(axis=(1, 2)))[0] for t in (Tissue.LV, Tissue.RV)]
         below.append((first[1] - first[0]) * label.spacing_mm[0])
     assert np.mean(below) == pytest.approx(8.0, abs=3.0)
+
+
+def beside(radius: float, near: int) -> np.ndarray:
+    """A ring with a right cavity beside it, the nearer the more of its outline is septum."""
+    y, x = np.mgrid[-12:13, -12:13]
+    out = ring(1.0, 4)
+    right = (np.hypot(y, x + near) < radius) & (out == 0)
+    return np.where(right, Tissue.RV, out).astype(np.uint8)
+
+
+def test_the_right_ventricle_begins_where_it_has_the_septum_for_a_wall() -> None:
+    """From the base's end on slices lose what only touches a corner of the wall, until one is walled by it."""
+    stack = np.stack([beside(3, 11), beside(3, 11), beside(5, 7), beside(5, 7), beside(3, 11), ring(1.0, 3)])
+    for turned in (stack, stack[::-1]):
+        kept = below_septum(turned)[:: -1 if turned is not stack else 1]
+        assert not (kept[:2] == Tissue.RV).any()
+        np.testing.assert_array_equal(kept[:2] == Tissue.MYO, stack[:2] == Tissue.MYO)
+        np.testing.assert_array_equal(kept[2:], stack[2:])
+
+
+def test_right_ventricles_of_virtual_hearts_have_a_septum() -> None:
+    """Of whole hearts no more than the first slice is taken."""
+    for subject in VirtualHearts(4, seed=5, pixels=96, spacing_mm=2.0):
+        for phase in Phase:
+            voxels = subject.labels[phase].voxels
+            heart = np.where(np.isin(voxels, HEART), voxels, 0).astype(np.uint8)
+            first = np.flatnonzero((heart == Tissue.RV).any(axis=(1, 2)))[0]
+            np.testing.assert_array_equal(below_septum(heart)[first + 1 :], heart[first + 1 :])

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from synthgen.engine.compose import compose, compose_slice, donor_slices, outline, radial_source
 from synthgen.engine.donors import Donor
@@ -74,6 +77,28 @@ def test_the_heart_is_exactly_the_new_one(count):
         np.testing.assert_array_equal(hearts_of(out[phase])[1 : 1 + count], hearts[number])
         assert not np.isin(out[phase][0], HEART).any()
         np.testing.assert_array_equal(out[phase][-2:], own.labels[phase][-2:])
+
+
+def beating(count=6):
+    """Return both phases of a heart that is larger than the donor's and does not empty as far."""
+    phases = ((12.0, 4.0, 9.0), (9.0, 6.0, 6.0))
+    shown = [[body_slice(lv - 0.5 * z, wall, rv - 0.4 * z) for z in range(count)] for lv, wall, rv in phases]
+    return np.stack([hearts_of(np.stack(stack)) for stack in shown])
+
+
+def test_a_body_stands_still_while_the_heart_beats():
+    """Beyond the heart at end-diastole both phases show the same tissue; around it the wall follows the beat."""
+    own, hearts = donor(slices=6), beating()
+    small = np.stack([body_slice(5 - 0.4 * z, 3, 4 - 0.3 * z) for z in range(6)])
+    contracted = np.concatenate([own.labels[Phase.ES][:1], small, own.labels[Phase.ES][-2:]])
+    own = replace(own, labels={Phase.ED: own.labels[Phase.ED], Phase.ES: contracted})
+    out = compose(hearts, own, with_body=True)
+    for z in range(6):
+        diastole, systole = (out[phase][1 + z] for phase in Phase)
+        afar = ndimage.distance_transform_edt(hearts[0, z] == 0) > 8
+        assert (diastole != systole)[afar].sum() == 0
+        around = ndimage.binary_dilation(hearts[1, z] > 0) & (hearts[1, z] == 0)
+        assert np.isin(systole[around], (Tissue.MUSCLE, Tissue.FAT)).mean() > 0.9
 
 
 @settings(max_examples=25, deadline=None)

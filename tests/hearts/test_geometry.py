@@ -26,11 +26,9 @@ SIGNALS = {Fine.LV_BLOOD: 1.0, Fine.RV_BLOOD: 0.95, Fine.MYOCARDIUM: 0.3, Fine.P
 
 
 @lru_cache(maxsize=32)
-def heart(
-    pathology: Pathology, index: int, *, detailed: bool = False
-) -> tuple[VirtualSubject, dict[Phase, PhaseGeometry]]:
+def heart(pathology: Pathology, index: int) -> tuple[VirtualSubject, dict[Phase, PhaseGeometry]]:
     """Return one subject and its geometry, solved once."""
-    subject = sample(3, index, pathology, detailed=detailed)
+    subject = sample(3, index, pathology)
     return subject, build(subject)
 
 
@@ -174,12 +172,11 @@ def canvas(subject: VirtualSubject, z_mm: float, pixel_mm: float = 1.5) -> Slice
     )
 
 
-@pytest.mark.parametrize("detailed", [False, True])
 @pytest.mark.parametrize("phase", Phase)
 @pytest.mark.parametrize("pathology", [Pathology.NOR, Pathology.MINF, Pathology.ARV])
-def test_painted_labels_are_the_geometry(pathology, phase, detailed):
+def test_painted_labels_are_the_geometry(pathology, phase):
     """Painted labels, folded to nine classes, hold exactly the smooth contours of the mid-plane."""
-    subject, geometry = heart(pathology, 1, detailed=detailed)
+    subject, geometry = heart(pathology, 1)
     for z in (-4.0, 20.0, 45.0, 65.0):
         page = canvas(subject, z)
         paint_heart(page, subject, geometry, phase)
@@ -199,11 +196,10 @@ def test_detail_is_signal_only():
     assert np.mean(cavity < 0.6) > 0.01
 
 
-@pytest.mark.parametrize("detailed", [False, True])
 @pytest.mark.parametrize("phase", Phase)
-def test_nothing_outside_extent(phase, detailed):
+def test_nothing_outside_extent(phase):
     """What lies outside `extent` is left as it was, and a slice with radius 0 is not changed at all."""
-    subject, geometry = heart(Pathology.DCM, 2, detailed=detailed)
+    subject, geometry = heart(Pathology.DCM, 2)
     for z in (-12.0, 40.0, subject.left.length_mm + 60.0):
         page = canvas(subject, z, 2.0)
         x, y, radius = extent(subject, geometry[phase], page.z_mm)
@@ -218,7 +214,7 @@ def test_base_lies_beside_the_septum():
     """Above the tricuspid plane at ES the atrium lies inferior and the outflow tract anterior of the septum, no RV."""
     areas = []
     for pathology, index in CASES:
-        subject, geometry = heart(pathology, index, detailed=True)
+        subject, geometry = heart(pathology, index)
         page = canvas(subject, geometry[Phase.ES].rv_base_mm - 5.0)
         paint_heart(page, subject, geometry, Phase.ES)
         x, y = page.x_mm, page.y_mm
@@ -233,7 +229,7 @@ def test_base_lies_beside_the_septum():
 
 def test_muscle_in_the_cavity_crowds_at_end_systole():
     """Papillary muscles and trabeculae keep their volume: of a cavity that has become small they fill a larger part."""
-    subject, geometry = heart(Pathology.HCM, 0, detailed=True)
+    subject, geometry = heart(Pathology.HCM, 0)
     dark = {}
     for phase in Phase:
         here = geometry[phase]
@@ -246,7 +242,7 @@ def test_muscle_in_the_cavity_crowds_at_end_systole():
 
 def test_muscle_goes_on_above_the_base_on_the_lateral_side():
     """Above the LV's labelled base there is unlabelled muscle, more of it away from the septum."""
-    subject, geometry = heart(Pathology.NOR, 0, detailed=True)
+    subject, geometry = heart(Pathology.NOR, 0)
     page = canvas(subject, geometry[Phase.ED].base_mm - 2.0)
     paint_heart(page, subject, geometry, Phase.ED)
     muscle = page.labels == Fine.RV_WALL

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from network_cases import noise
 from torch import nn
-from training_cases import NAMES, objective
+from training_cases import NAMES, objective, slices
 
 from synthgen.networks.label_vae import heart_one_hot
 from synthgen.training import losses
-from synthgen.training.objectives import SpadeObjective, frozen, moved
+from synthgen.training.data import batch_rows
+from synthgen.training.objectives import PerceptualObjective, SpadeObjective, frozen, moved
+from synthgen.training.presets import TINY
 
 
 def touched(module: nn.Module) -> bool:
@@ -48,7 +52,8 @@ def test_the_same_step_twice_gives_the_same_bits(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("term", "trains_encoder"), [("adversarial", True), ("feature_matching", True), ("perceptual", True), ("l1", True)]
+    ("term", "trains_encoder"),
+    [(name, True) for name in ("adversarial", "feature_matching", "perceptual", "look", "l1")],
 )
 def test_generator_terms_train_generator_and_encoder_only(term: str, trains_encoder: bool) -> None:
     """Every generator term reaches the generator and the style encoder, never discriminator or feature network."""
@@ -63,6 +68,20 @@ def test_generator_terms_train_generator_and_encoder_only(term: str, trains_enco
     assert touched(spade.encoder) == trains_encoder
     assert not touched(spade.discriminator)
     assert not touched(spade.features)
+
+
+def test_features_learn_to_tell_scanners_apart() -> None:
+    """With the scanners of its slices the perceptual network learns them too; they belong to its identity."""
+    known = slices(24, 2)
+    sharp = known.images.astype(np.float32)
+    sharp[known.subjects == 1] += 0.2 * (np.indices((32, 32)).sum(0) % 2)  # a pattern that it leaves
+    known = replace(known, images=np.clip(sharp, -1, 1).astype(np.float16))
+    task = PerceptualObjective(known, replace(TINY.perceptual, samples=800), scanners=known.subjects)
+    plain = PerceptualObjective(known, TINY.perceptual)
+    assert "scanner" not in plain.step(np.arange(4), 0)
+    assert task.identity != PerceptualObjective(known, task.settings, scanners=1 - known.subjects).identity
+    found = [task.step(batch_rows(24, 8, step, 0), step)["scanner"] for step in range(100)]
+    assert found[-1] < 0.3 < found[0]
 
 
 def test_style_kl_trains_the_encoder_only() -> None:
