@@ -6,8 +6,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from synthgen.engine.compose import compose, compose_slice, donor_slices, outline, radial_source
+from synthgen.engine.compose import compose, compose_factors, compose_slice, donor_slices, outline, radial_source
 from synthgen.engine.donors import Donor
+from synthgen.factors.codes import HeartCodes
 from synthgen.labels import HEART, Phase, Tissue, Vendor
 
 SIZE = 64
@@ -99,6 +100,19 @@ def test_a_body_stands_still_while_the_heart_beats():
         assert (diastole != systole)[afar].sum() == 0
         around = ndimage.binary_dilation(hearts[1, z] > 0) & (hearts[1, z] == 0)
         assert np.isin(systole[around], (Tissue.MUSCLE, Tissue.FAT)).mean() > 0.9
+
+
+def test_factors_of_a_body_stand_still_too():
+    """Mixing moves the codes of a body as composing moves its labels; the heart is the new one."""
+    hearts, heart = beating(), HeartCodes(lv=(Tissue.LV,), myo=(Tissue.MYO,), rv=(Tissue.RV,))
+    codes = np.stack([np.stack([body_slice(lv - 0.4 * z, 3, lv - 1) for z in range(6)]) for lv in (7, 5)])
+    out = compose_factors(hearts, codes, heart, 1.5)
+    for z in range(6):
+        diastole, systole = (out[phase][z] for phase in Phase)
+        afar = ndimage.distance_transform_edt(hearts[0, z] == 0) > 8
+        assert (diastole != systole)[afar].sum() == 0
+        for stack, new in zip((diastole, systole), hearts[:, z], strict=True):
+            np.testing.assert_array_equal(heart.show(stack), new > 0)
 
 
 @settings(max_examples=25, deadline=None)
