@@ -141,7 +141,7 @@ class Study:
     def settings_of(self, renderer: str) -> SpadeSettings:
         """Return how a generator is trained: as its paper has it, L1 where the preset needs it.
 
-        Nobody is asked for a scanner's noise, which every measure here counts as an error.
+        Nobody is asked for a scanner's noise and look: every measure here counts noise as an error.
         """
         settings = PRESETS[self.preset].spade
         settings = replace(settings, samples=self.samples or settings.samples, grain=0.0, look=0.0)

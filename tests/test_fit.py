@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from synthgen.labels import HEART, Pathology, Phase, Vendor
 from synthgen.networks.bundle import Bundle, load_bundle
 from synthgen.simulate import simulate
 from synthgen.subjects import SourceCohort
+from synthgen.training.loop import STATISTICS
 from synthgen.training.report import Report
 
 pytestmark = pytest.mark.usefixtures("prepared_here")
@@ -59,6 +61,17 @@ def test_a_bundle_says_what_it_was_fitted_on(fitted: Path) -> None:
     assert source.classes == {p.value: 2 for p in Pathology}
     assert set(LatentBank.from_tensors(bundle.tensors(LATENTS_FILE)).statistics) == set(Pathology)
     assert set(bundle.description.styles) == {"B"}
+
+
+def test_where_there_are_several_vendors_features_learn_them(fitted: Path, tmp_path: Path) -> None:
+    """The perceptual network of a cohort of two vendors is taught to tell them apart, that of one vendor is not."""
+    both = VirtualHearts(4, pathologies=[Pathology.NOR], vendors=[Vendor.B, Vendor.C], pixels=64, spacing_mm=3.0)
+    made = _fit(both, tmp_path / "two", mixing=False)
+    assert set(load_bundle(made).description.styles) == {"B", "C"}
+    for out, taught in ((made, True), (fitted, False)):
+        lines = (out.with_name(f"{out.name}.work") / "perceptual" / STATISTICS).read_text().splitlines()
+        assert all(("scanner" in json.loads(line)) == taught for line in lines)
+        assert lines
 
 
 def test_donors_of_virtual_hearts_keep_their_bodies(fitted: Path) -> None:

@@ -3,7 +3,7 @@
 Every output slice takes a donor's slice of about the same normalised level between base and apex. Around the heart the
 donor's tissues are moved radially, so that the donor's heart outline comes to lie on the new one and right-ventricular
 wall, epicardial fat and pericardium stay around the heart; the movement fades to nothing some centimetres away. What
-lies beyond the heart at end-diastole stands still while it beats.
+lies a centimetre and more beyond the heart at end-diastole stands still while it beats.
 """
 
 from __future__ import annotations

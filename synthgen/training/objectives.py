@@ -202,8 +202,9 @@ class SpadeObjective(KeyedObjective):
 
     The style image of a slice is another slice of the same subject, so a style describes the scan and not the slice.
     Differences from Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123) that serve a short training: an
-    optional L1 term and one for noise, averaged weights, batch statistics measured anew for them at the end, a falling
-    learning rate in the second half. `renderer` may be a generator that SPADE is measured against.
+    optional L1 term, one for noise and one for what tells scanners apart, averaged weights, batch statistics measured
+    anew for them at the end, a falling learning rate in the second half. `renderer` may be a generator that SPADE is
+    measured against.
     """
 
     def __init__(
