@@ -31,6 +31,7 @@ from synthgen.factors.codes import HeartCodes, codes_of, imposed
 from synthgen.factors.latents import LATENTS_FILE, LatentBank, SubjectLatents, encode_subject
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
+from synthgen.lock import FolderLock
 from synthgen.networks.bundle import Bundle, load_bundle, save_bundle
 from synthgen.networks.classifier import PathologyClassifier
 from synthgen.networks.device import device_of
@@ -144,7 +145,7 @@ def fit(  # noqa: PLR0913 - a keyword for each option of the command
     Raises
     ------
     InputError
-        If `out` exists, the preset is unknown, or the cohort cannot be learnt from.
+        If `out` exists, the preset is unknown, the cohort cannot be learnt from, or another process works there.
     """
     out, report = Path(out), report or Report()
     if out.exists():
@@ -157,16 +158,19 @@ def fit(  # noqa: PLR0913 - a keyword for each option of the command
     settings = _Settings(preset=PRESETS[preset].scaled(budget), seed=seed, device=device_of(device))
     _refuse_unlearnable(cohort)
     torch.set_num_threads(usable_processors())
-    stages = Stages(out.with_name(f"{out.name}.work"), report.stage)
-    segmentor, taught_on = _segmentor(cohort, stages, settings, report)
-    labelled = TissueCohort(cohort, segmentor) if cohort.label_scheme == "heart" else cohort
-    subjects = _prepare("prepare", labelled, stages, settings, report)
-    keep = keep_anatomy or not cohort.of_patients
-    networks = _train(subjects, segmentor, stages, settings, report, mixing=mixing and keep)
-    strangers = VirtualHearts(settings.preset.bodies, seed=seed, pathologies=[Pathology.NOR])
-    bodies = subjects if keep else _prepare("bodies", strangers, stages, settings, report)
-    report.stage("bundle: starting")  # no stage that can be done before: a bundle that is there was refused above
-    _write_bundle(out, cohort, subjects, bodies, networks, settings, keep_anatomy=keep, segmentor_source=taught_on)
+    work = out.with_name(f"{out.name}.work")
+    work.parent.mkdir(parents=True, exist_ok=True)
+    with FolderLock(work):
+        stages = Stages(work, report.stage)
+        segmentor, taught_on = _segmentor(cohort, stages, settings, report)
+        labelled = TissueCohort(cohort, segmentor) if cohort.label_scheme == "heart" else cohort
+        subjects = _prepare("prepare", labelled, stages, settings, report)
+        keep = keep_anatomy or not cohort.of_patients
+        networks = _train(subjects, segmentor, stages, settings, report, mixing=mixing and keep)
+        strangers = VirtualHearts(settings.preset.bodies, seed=seed, pathologies=[Pathology.NOR])
+        bodies = subjects if keep else _prepare("bodies", strangers, stages, settings, report)
+        report.stage("bundle: starting")  # no stage that can be done before: a bundle that is there was refused above
+        _write_bundle(out, cohort, subjects, bodies, networks, settings, keep_anatomy=keep, segmentor_source=taught_on)
     return out
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+import synthgen
 from synthgen.cohorts import prepared
 from synthgen.cohorts.prepared import PreparedStore
 
@@ -74,3 +75,9 @@ def prepared_here() -> Iterator[None]:
 def acdc_folder() -> Path:
     """Return the folder of the real ACDC training set, for tests marked `acdc`."""
     return Path(os.environ[_ACDC])
+
+
+@pytest.fixture(scope="session")
+def child_environment() -> dict[str, str]:
+    """Return the environment for a Python started by a test: it finds this checkout, whatever the working folder."""
+    return {**os.environ, "PYTHONPATH": str(Path(synthgen.__file__).parents[1])}

@@ -21,6 +21,7 @@ from synthgen.factors.latents import LATENTS_FILE, LatentBank
 from synthgen.fit import fit
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import HEART, Pathology, Phase, Vendor
+from synthgen.lock import FolderLock
 from synthgen.networks.bundle import Bundle, load_bundle
 from synthgen.simulate import simulate
 from synthgen.subjects import SourceCohort
@@ -102,6 +103,13 @@ def test_a_fit_that_was_cut_off_goes_on(fitted: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny").rename(tmp_path / "moved")
     _fit(COHORT, tmp_path / "tiny")
     assert load_bundle(tmp_path / "tiny").description.files == uninterrupted
+
+
+def test_two_fits_cannot_share_a_folder_of_work(tmp_path: Path) -> None:
+    """While another process fits, the same call is refused before any work."""
+    with FolderLock(tmp_path / "tiny.work"), pytest.raises(InputError, match="nobody else is writing"):
+        _fit(COHORT, tmp_path / "tiny")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_of_a_patient_beyond_numbers(tmp_path: Path) -> None:

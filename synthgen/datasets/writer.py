@@ -27,7 +27,6 @@ from synthgen.datasets.files import (
     write_atomic,
     writing_failed,
 )
-from synthgen.datasets.lock import FolderLock
 from synthgen.datasets.manifest import (
     MANIFEST,
     RECORDS,
@@ -45,6 +44,7 @@ from synthgen.datasets.staging import stage_subject, store_subject
 from synthgen.datasets.store import StoredSubject
 from synthgen.datasets.verify import is_whole
 from synthgen.errors import DamageError, InputError, PartialError, SynthgenError
+from synthgen.lock import FolderLock
 from synthgen.subjects import SyntheticSubject
 
 PLAN = "plan.json"

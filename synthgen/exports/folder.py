@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from synthgen.datasets.files import sync_folder, writing_failed
-from synthgen.datasets.lock import FolderLock
 from synthgen.errors import InputError
+from synthgen.lock import FolderLock
 
 
 @contextmanager

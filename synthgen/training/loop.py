@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from synthgen.errors import InputError, SynthgenError
+from synthgen.lock import FolderLock
 from synthgen.training.data import TrainingSlices, batch_rows
 from synthgen.training.pairs import LevelPairs
 
@@ -82,7 +83,8 @@ def train(
     Raises
     ------
     InputError
-        If `work_dir` holds the snapshot of another training (settings, seed or data differ).
+        If `work_dir` holds the snapshot of another training (settings, seed or data differ), or another process trains
+        there.
     SynthgenError
         If a loss stops being a number.
 
@@ -91,11 +93,27 @@ def train(
     A resumed run ends with the bits of an uninterrupted one on a CPU with the same number of threads, which is torch's
     own (`torch.set_num_threads`).
     """
-    # Set up, or take up where the last snapshot left off.
     work_dir.mkdir(parents=True, exist_ok=True)
+    _, finished = restore(objective, work_dir / SNAPSHOT)
+    if not finished:
+        with FolderLock(work_dir):  # each of two processes would take the other's snapshots for its own
+            _complete(objective, work_dir, snapshot_seconds, statistics_every, report)
+    for module in objective.modules.values():
+        module.eval()
+
+
+def _complete(
+    objective: Objective,
+    work_dir: Path,
+    snapshot_seconds: float,
+    statistics_every: int,
+    report: Callable[[Progress], None] | None,
+) -> None:
+    """Train from the last snapshot to the end of the budget."""
+    # Set up, or take up where the last snapshot left off.
     settings, count = objective.settings, len(objective.slices)
     steps = -(-settings.samples // settings.batch_size)
-    step, finished = restore(objective, work_dir / SNAPSHOT)
+    step, finished = restore(objective, work_dir / SNAPSHOT)  # what a process that has just ended here left
     _trim_statistics(work_dir / STATISTICS, step)
     sums: dict[str, float] = {}
     started, saved, first = time.monotonic(), time.monotonic(), step
@@ -123,12 +141,10 @@ def train(
             seen = min(step * settings.batch_size, settings.samples)
             report(Progress(samples=seen, total=settings.samples, samples_per_second=speed, statistics=numbers))
 
-    # Finish once, and leave networks ready for use.
+    # Finish once.
     if not finished:
         objective.finish()
         save(objective, work_dir / SNAPSHOT, step, finished=True)
-    for module in objective.modules.values():
-        module.eval()
 
 
 def save(objective: Objective, path: Path, step: int, *, finished: bool) -> None:

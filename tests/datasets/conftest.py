@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import synthgen
 from synthgen.datasets.writer import DatasetWriter
 from synthgen.subjects import SyntheticSubject
 
@@ -62,12 +60,6 @@ def small_dataset(_small, tmp_path) -> Path:
 def dataset(published, tmp_path) -> Path:
     """Return a copy of the published dataset that a test may damage."""
     return Path(shutil.copytree(published, tmp_path / "cohort"))
-
-
-@pytest.fixture(scope="session")
-def child_environment() -> dict[str, str]:
-    """Return the environment for a Python started by a test: it finds this checkout, whatever the working folder."""
-    return {**os.environ, "PYTHONPATH": str(Path(synthgen.__file__).parents[1])}
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from synthgen.datasets.lock import FolderLock
 from synthgen.errors import InputError, SynthgenError
 from synthgen.exports.folder import new_folder
+from synthgen.lock import FolderLock
 
 
 def test_a_folder_appears_when_it_is_full(tmp_path):

@@ -10,6 +10,7 @@ import torch
 from training_cases import NAMES, Objective, objective
 
 from synthgen.errors import InputError, SynthgenError
+from synthgen.lock import FolderLock
 from synthgen.training.loop import SNAPSHOT, STATISTICS, Progress, train
 
 
@@ -58,6 +59,19 @@ def test_a_finished_training_loads_without_a_step(tmp_path: Path) -> None:
     assert steps == []
     assert all(torch.equal(value, state(again)[key]) for key, value in state(first).items())
     assert not any(module.training for module in again.modules.values())
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
+    """Who finds the folder taken is refused and changes nothing there; what is finished loads whoever holds it."""
+    folder = tmp_path / "work"
+    cut(objective("vae", samples=48), folder, at=32)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    with FolderLock(folder), pytest.raises(InputError, match=r"work: .*nobody else is writing"):
+        train(objective("vae", samples=48), work_dir=folder)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    train(objective("vae", samples=48), work_dir=folder)
+    with FolderLock(folder):
+        train(objective("vae", samples=48), work_dir=folder)
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:

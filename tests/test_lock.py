@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from synthgen.datasets.lock import FolderLock
 from synthgen.errors import InputError
+from synthgen.lock import FolderLock
 
-HOLD = "import sys, pathlib, time; from synthgen.datasets.lock import FolderLock\n"
+HOLD = "import sys, pathlib, time; from synthgen.lock import FolderLock\n"
 HOLD += "lock = FolderLock(pathlib.Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
 
 

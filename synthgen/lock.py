@@ -13,7 +13,7 @@ from synthgen.errors import InputError, SynthgenError
 
 
 class FolderLock:
-    """Exclusive right to write the dataset `folder`, held through the file `.NAME.lock` beside it.
+    """Exclusive right to write in `folder`, held through the file `.NAME.lock` beside it.
 
     The lock is the kernel's (`flock`), so it ends with the process, however it ends; a lock file that stays behind
     means nothing.
@@ -44,7 +44,7 @@ class FolderLock:
                     raise SynthgenError(f"{self._path}: this file system cannot lock ({error.strerror}).") from error
                 raise InputError(
                     folder,
-                    expected="a dataset that nobody else is writing",
+                    expected="a folder that nobody else is writing in",
                     got=f"one being written by {holder or 'another process'}",
                     hint="Wait until it has ended, or choose another name",
                 ) from None
