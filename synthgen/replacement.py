@@ -23,6 +23,7 @@ from synthgen.cohorts.selection import Selection
 from synthgen.engine.made_cohort import GeneratedCohort, RerenderedCohort
 from synthgen.engine.plan import plan
 from synthgen.engine.recipe import Condition, Recipe
+from synthgen.engine.tissue_maps import segmentor_of
 from synthgen.errors import InputError
 from synthgen.evaluation.arm_scores import ArmScores
 from synthgen.evaluation.bootstrap import Interval
@@ -30,10 +31,13 @@ from synthgen.evaluation.observer import Observer
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE, claim_folder, write_json
 from synthgen.evaluation.subject_split import split_subjects
 from synthgen.evaluation.tiers import Tier
+from synthgen.fit import SHIPPED_BUNDLE
 from synthgen.labels import Pathology
-from synthgen.networks.bundle import Bundle
+from synthgen.networks.bundle import Bundle, load_bundle
+from synthgen.networks.unet import UNet
 from synthgen.processes import usable_processors
 from synthgen.study_sources import (
+    FIT,
     Trainings,
     bundle_name,
     fit_bundle,
@@ -52,7 +56,7 @@ REAL, SYNTHETIC, LATENT = "real", "synthetic", "latent"
 """Training subjects as they are; their varied label maps with new images; new anatomies of the same classes."""
 
 ARMS = (REAL, SYNTHETIC, LATENT, f"{REAL}+{SYNTHETIC}", f"{REAL}+{LATENT}")
-"""What is compared unless something else is asked for."""
+"""What is compared unless something else is asked for; each may be tuned."""
 
 MOVED = Ranges(
     rotation_degrees=25.0, zoom=0.0, aspect=0.0, shift=0.08, tissue_share=0.0, mottling=0.0, border=0.0, shading=0.0,
@@ -68,6 +72,9 @@ One that never saw the cohort sees all of `Ranges()`: on 100 ACDC patients, mean
 one training each on the same 400 synthetic subjects at 2 mm.
 """
 
+TUNED = "tuned-"
+"""Before an arm: its network starts from a segmentor that has learnt from virtual hearts, not from random weights."""
+
 _NARROWEST = 16
 """Channels of the U-Net, at least: with 8, a structure or the background was lost in six trainings of six."""
 
@@ -82,7 +89,9 @@ class Study(Trainings):
     Attributes
     ----------
     arms
-        Of `ARMS`; differences are to `real`.
+        Of `ARMS`, with `TUNED` before them or not; differences are to `real`.
+    keep
+        How many real subjects train, classes in turn; None: all that do not test.
     copies
         Synthetic subjects per training subject, in every arm that has any.
     views
@@ -92,6 +101,7 @@ class Study(Trainings):
     """
 
     arms: tuple[str, ...] = ARMS
+    keep: int | None = None
     copies: int = 4
     views: Ranges = MOVED
     budget: float = 1.0
@@ -99,6 +109,8 @@ class Study(Trainings):
     def __post_init__(self) -> None:
         """Refuse what cannot be done, before any work."""
         super().__post_init__()
+        if self.keep is not None and self.keep < 1:
+            raise InputError("keep", expected="at least 1 subject", got=f"{self.keep}")
         if self.copies < 1:
             raise InputError("copies", expected="at least 1", got=f"{self.copies}")
         if not 0 < self.budget <= 1000:
@@ -106,8 +118,8 @@ class Study(Trainings):
         if not self.arms or len(set(self.arms)) != len(self.arms):
             raise InputError("arm", expected="different arms, at least one", got=", ".join(self.arms) or "none")
         for arm in self.arms:
-            if arm not in ARMS:
-                raise InputError("arm", expected=f"one of {', '.join(ARMS)}", got=repr(arm))
+            if arm.removeprefix(TUNED) not in ARMS:
+                raise InputError("arm", expected=f"one of {', '.join(ARMS)}, or {TUNED}{REAL} and so on", got=repr(arm))
 
     @property
     def sizes(self) -> Tier:
@@ -181,33 +193,34 @@ def measure_replacement(
     """
     out, study, report = Path(out), study or Study(), report or Report()
     torch.set_num_threads(usable_processors())
-    train, tested = cohort, test
-    if tested is None:
-        split = split_subjects(cohort.subject_pathologies, seed=study.seed)
-        train, tested = Selection(cohort, split.train), Selection(cohort, split.test)
+    train, tested = _divided(cohort, test, study)
     name = bundle_name(study.bundle, train)
-    makes = study.arms != (REAL,)
+    makes = any(arm.removeprefix(TUNED) != REAL for arm in study.arms)
     bundle = open_bundle(name, train) if makes else None
+    start = segmentor_of(load_bundle(SHIPPED_BUNDLE if name == FIT else name)).unet
+    sizes = _sizes_of(study, start)
     described = _described(train, tested, study) | {"bundle": name, "copies": study.copies}
     claim_folder(out, described)
-    parts = prepare_parts({"train": train, "test": tested}, out, study.sizes, report)
+    parts = prepare_parts({"train": train, "test": tested}, out, sizes, report)
     ids = {part: [subject.subject_id for subject in subjects] for part, subjects in parts.items()}
     write_json(out / SPLIT_FILE, {**described, **ids})
     if bundle is not None:
         refuse_if_seen(bundle, parts["test"])
     elif makes:
-        bundle = fit_bundle(
-            train, out, study.sizes, seed=study.seed, device=study.device, report=report, mixing=False
-        )  # fmt: skip
+        bundle = fit_bundle(train, out, sizes, seed=study.seed, device=study.device, report=report, mixing=False)
+    observer = Observer(sizes, parts["test"], device=study.processor, count=report.count)
     outcome = Outcome(folder=out, arms=[])
     for arm in study.arms:
-        real, made = parts["train"] if REAL in arm.split("+") else [], []
-        for kind in arm.split("+"):
+        kinds = arm.removeprefix(TUNED).split("+")
+        real, made = parts["train"] if REAL in kinds else [], []
+        for kind in kinds:
             if kind != REAL and bundle is not None:
                 made = _made(kind, train, bundle, out, study, report)
         seen = [*real] * max(1, round(len(made) / max(1, len(real)))) + made  # either kind equally often
-        outcome.arms.append(_trained(arm, seen, parts["test"], out, study, report))
-        write_json(out / RESULTS_FILE, _document(outcome, train, study, bundle))  # readable while the rest is trained
+        begun = start if arm.startswith(TUNED) else None
+        outcome.arms.append(_trained(arm, seen, observer, out, study, report, start=begun))
+        document = _document(outcome, train, study, sizes, bundle)
+        write_json(out / RESULTS_FILE, document)  # readable while the rest is trained
     return outcome
 
 
@@ -234,9 +247,31 @@ def measure_transfer(
     described = _described(train, test, study) | {"transfer": True}
     claim_folder(out, described)
     parts = prepare_parts({"train": train, "test": test}, out, study.sizes, report)
-    outcome = Outcome(folder=out, arms=[_trained(TRANSFER, parts["train"], parts["test"], out, study, report)])
-    write_json(out / RESULTS_FILE, _document(outcome, train, study, None))
+    observer = Observer(study.sizes, parts["test"], device=study.processor, count=report.count)
+    trained = _trained(TRANSFER, parts["train"], observer, out, study, report)
+    outcome = Outcome(folder=out, arms=[trained])
+    write_json(out / RESULTS_FILE, _document(outcome, train, study, study.sizes, None))
     return outcome
+
+
+def _divided(cohort: SourceCohort, test: SourceCohort | None, study: Study) -> tuple[SourceCohort, SourceCohort]:
+    """Return who trains and who tests."""
+    train, tested = cohort, test
+    if tested is None:
+        split = split_subjects(cohort.subject_pathologies, seed=study.seed)
+        train, tested = Selection(cohort, split.train), Selection(cohort, split.test)
+    if study.keep is None:
+        return train, tested
+    if study.keep > len(train):
+        raise InputError("keep", expected=f"at most the {len(train)} subjects that may train", got=f"{study.keep}")
+    return Selection(train, range(study.keep)), tested
+
+
+def _sizes_of(study: Study, start: UNet) -> Tier:
+    """Return the row of the table with the network that tuned arms start from, so that all arms train the same one."""
+    row = study.sizes
+    network = {name: value for name, value in start.arguments.items() if name != "classes"}
+    return replace(row, segmentation=replace(row.segmentation, network=network))
 
 
 def _described(train: SourceCohort, test: SourceCohort, study: Study) -> dict[str, object]:
@@ -267,23 +302,26 @@ def _made(
 def _trained(
     arm: str,
     subjects: Sequence[PreparedSubject],
-    test: Sequence[PreparedSubject],
+    observer: Observer,
     out: Path,
     study: Study,
     report: Report,
+    *,
+    start: UNet | None = None,
 ) -> ArmScores:
     """Train with every seed on subjects, some of them more than once, and return the scores."""
     count = len({subject.subject_id for subject in subjects})
-    observer = Observer(study.sizes, test, device=study.processor, count=report.count)
     rows = []
     for seed in range(study.seeds):
         report.stage(f"{arm}, seed {seed}: {count} subjects")
         folder = out / "arms" / arm / f"seed-{seed}"
-        rows.append(observer.observe(subjects, folder, training_seed(study.seed, seed), diagnose=False))
+        rows.append(observer.observe(subjects, folder, training_seed(study.seed, seed), diagnose=False, start=start))
     return ArmScores(name=arm, trained=count, added=0, subjects=rows)
 
 
-def _document(outcome: Outcome, train: SourceCohort, study: Study, bundle: Bundle | None) -> dict[str, object]:
+def _document(
+    outcome: Outcome, train: SourceCohort, study: Study, sizes: Tier, bundle: Bundle | None
+) -> dict[str, object]:
     """Return the results as JSON-able values, with all that they depend on."""
     arms = [
         {"name": arm.name, "trained": arm.trained, "share_of_real": outcome.share(arm),
@@ -294,6 +332,6 @@ def _document(outcome: Outcome, train: SourceCohort, study: Study, bundle: Bundl
     found = {name: {m: asdict(i) for m, i in row.items()} for name, row in outcome.differences(study.seed).items()}
     return {
         "cohort": train.name, "train": len(train), "test": len(outcome.arms[0].subjects[0]), "copies": study.copies,
-        "tier": study.tier, "sizes": asdict(study.sizes), "seeds": study.seeds, "seed": study.seed,
+        "tier": study.tier, "sizes": asdict(sizes), "seeds": study.seeds, "seed": study.seed,
         "bundle": origin(bundle) if bundle else None, "torch": torch.__version__, "differences": found, "arms": arms,
     }  # fmt: skip

@@ -50,7 +50,8 @@ class Trainings:
     tier
         A row of `evaluation.tiers.TIERS`.
     bundle
-        Name or folder of the generator, or `FIT`; None: that for patients, `default` for virtual hearts.
+        Name or folder of the generator, which has seen the study's training subjects alone, or no patient; or `FIT`;
+        None: that for patients, `default` for virtual hearts.
     seed
         Root of all other chance: split, synthetic subjects, intervals.
     device
@@ -160,10 +161,11 @@ def open_bundle(name: str, train: SourceCohort) -> Bundle | None:
     if name == FIT:
         return None
     bundle = load_bundle(name)
-    if train.of_patients and bundle.description.provenance.get("source") != train.fingerprint():
+    source = str(bundle.description.provenance.get("source"))
+    if train.of_patients and source != train.fingerprint() and not source.startswith(f"{VirtualHearts.name}, "):
         raise InputError(
             f"bundle {bundle.name}",
-            expected="one that was fitted on the training subjects of this study, and on nobody else",
+            expected="one that was fitted on the training subjects of this study alone, or on virtual hearts",
             got="one fitted on others",
             hint=f"With --bundle {FIT} the study fits one",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,17 @@ import numpy as np
 import pytest
 import torch
 from network_cases import blobs, noise
+from safetensors.torch import load_file
 from tiny_bundle import shared_bundle
 
 from synthgen import cli
 from synthgen.cohorts.prepared import PreparedStore
+from synthgen.engine.tissue_maps import segmentor_of
 from synthgen.errors import InputError
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Pathology, Phase
+from synthgen.networks.bundle import load_bundle
 from synthgen.networks.segmentor import normalised
 from synthgen.replacement import (
     ARMS,
@@ -27,6 +31,7 @@ from synthgen.replacement import (
     REAL,
     RECOLOURED,
     SYNTHETIC,
+    TUNED,
     Outcome,
     Study,
     measure_replacement,
@@ -40,6 +45,13 @@ CLASSES = (Pathology.NOR, Pathology.HCM)
 COHORT = VirtualHearts(4, seed=1, pathologies=CLASSES, pixels=64, spacing_mm=3.0)
 TEST = VirtualHearts(2, seed=2, pathologies=CLASSES, pixels=64, spacing_mm=3.0)
 TINY = Study(copies=1, seeds=2, tier="tiny", bundle=str(shared_bundle()))
+
+
+class Patients(VirtualHearts):
+    """Virtual hearts that claim to be somebody's."""
+
+    name = "a hospital"
+    of_patients = True
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -111,7 +123,7 @@ def test_joined_arms_see_either_kind_equally_often(tmp_path: Path, monkeypatch) 
     """Real subjects are repeated until they are as many as the synthetic ones; they count once."""
     seen = {}
 
-    def trained(arm: str, subjects: list, *_: object) -> None:
+    def trained(arm: str, subjects: list, *_: object, **__: object) -> None:
         seen[arm] = [subject.subject_id for subject in subjects]
 
     monkeypatch.setattr("synthgen.replacement._trained", trained)
@@ -140,9 +152,66 @@ def test_another_study_is_not_mixed_in(done: Outcome) -> None:
         measure_replacement(COHORT, done.folder, replace(TINY, copies=2), test=TEST)
 
 
+def test_fewer_real_subjects_train_and_the_same_ones_test(tmp_path: Path) -> None:
+    """Those that are kept are the first, and what is made is made from them; more than there are cannot be kept."""
+    study = replace(TINY, keep=2, copies=2, seeds=1, arms=(REAL, SYNTHETIC, f"{REAL}+{LATENT}"))
+    outcome = measure_replacement(COHORT, tmp_path / "study", study, test=TEST)
+    assert [arm.trained for arm in outcome.arms] == [2, 4, 6]
+    split = json.loads((tmp_path / "study" / SPLIT_FILE).read_text())
+    assert split["train"] == [COHORT[number].subject_id for number in range(2)]
+    assert split["test"] == [subject.subject_id for subject in TEST]
+    made = PreparedStore(tmp_path / "study" / "sets" / SYNTHETIC, pixels=32, spacing_mm=6.0)
+    assert {subject.subject_id.rsplit("-", 2)[0] for subject in made} == set(split["train"])
+    with pytest.raises(InputError, match="at most the 4 subjects"):
+        measure_replacement(COHORT, tmp_path / "more", replace(study, keep=5), test=TEST)
+
+
+def test_tuned_networks_start_from_the_segmentor(done: Outcome, tmp_path: Path) -> None:
+    """They are trained on the same subjects for as many steps, end elsewhere, and need no generator to start."""
+    arms = (f"{TUNED}{REAL}", f"{TUNED}{REAL}+{SYNTHETIC}")
+    outcome = measure_replacement(COHORT, tmp_path / "study", replace(TINY, seeds=1, arms=arms), test=TEST)
+    assert [(arm.name, arm.trained) for arm in outcome.arms] == list(zip(arms, (4, 8), strict=True))
+    weights = [
+        load_file(folder / "arms" / arm / "seed-0" / "segmentor" / "snapshot.safetensors")
+        for folder, arm in ((done.folder, REAL), (outcome.folder, arms[0]))
+    ]
+    assert set(weights[0]) == set(weights[1])
+    assert not torch.equal(weights[0]["module/unet/head.weight"], weights[1]["module/unet/head.weight"])
+    sizes = json.loads((done.folder / RESULTS_FILE).read_text())["sizes"]["segmentation"]
+    unet = segmentor_of(load_bundle(shared_bundle())).unet
+    assert {**sizes["network"], "classes": 9} == unet.arguments
+
+
+def test_patients_are_joined_by_what_has_seen_no_other_patient(tmp_path: Path) -> None:
+    """A generator of virtual hearts may be handed in, one of other patients may not."""
+    patients = Patients(4, seed=1, pathologies=CLASSES, pixels=64, spacing_mm=3.0)
+    study = replace(TINY, seeds=1, arms=(f"{REAL}+{LATENT}",))
+    of_hearts, of_others = (
+        replace(study, bundle=_fitted_on(source, tmp_path / name))
+        for name, source in (("hearts", COHORT.fingerprint()), ("others", "sha256:0"))
+    )
+    outcome = measure_replacement(patients, tmp_path / "study", of_hearts, test=TEST)
+    assert outcome.arms[0].trained == 8
+    with pytest.raises(InputError, match="one fitted on others"):
+        measure_replacement(patients, tmp_path / "refused", of_others, test=TEST)
+
+
+def _fitted_on(source: str, folder: Path) -> str:
+    """Return a copy of the tiny bundle that says it was fitted on this source."""
+    shutil.copytree(shared_bundle(), folder)
+    description = json.loads((folder / "bundle.json").read_text())
+    description["provenance"]["source"] = source
+    (folder / "bundle.json").write_text(json.dumps(description))
+    return str(folder)
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"arms": ("fake",)}, {"arms": ()}, {"copies": 0}, {"seeds": 0}, {"tier": "huge"}, {"budget": 0.0}]
-)
+    "wrong",
+    [
+        {"arms": ("fake",)}, {"arms": ("tuned-fake",)}, {"arms": ()}, {"copies": 0}, {"keep": 0}, {"seeds": 0},
+        {"tier": "huge"}, {"budget": 0.0},
+    ],
+)  # fmt: skip
 def test_what_cannot_be_done_is_refused(wrong: dict) -> None:
     """Before any work."""
     with pytest.raises(InputError):

@@ -37,8 +37,10 @@ _OUT = click.option("--out", type=FOLDER, required=True, help="Folder of the stu
     "--arm",
     "arms",
     multiple=True,
-    help="real, synthetic, latent, real+synthetic or real+latent; repeatable.  [default: all five]",
+    help="real, synthetic, latent, real+synthetic or real+latent, or one of them tuned: tuned-real; repeatable.  "
+    "[default: all five, not tuned]",
 )
+@click.option("--keep", type=int, help="Real subjects that train, classes in turn.  [default: all that do not test]")
 @click.option("--copies", type=int, default=4, show_default=True, help="Synthetic subjects per training subject.")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Trainings in each arm.")
 @click.option(
@@ -50,7 +52,8 @@ _OUT = click.option("--out", type=FOLDER, required=True, help="Folder of the stu
 @_BUDGET
 @click.option(
     "--bundle",
-    help="Generator; fit: one fitted here on the training subjects.  [default: fit for patients, else default]",
+    help="Generator; fit: one fitted here on the training subjects; default: that of virtual hearts, which has seen no "
+    "patient.  [default: fit for patients, else default]",
 )
 @device_option
 @seed_option
@@ -59,6 +62,7 @@ def replacement(
     cohort: str,
     out: Path,
     arms: tuple[str, ...],
+    keep: int | None,
     copies: int,
     seeds: int,
     recolour: bool,
@@ -74,8 +78,11 @@ def replacement(
     COHORT is acdc:DIR, mnms:DIR, nifti:DIR or tissues:DIR, of which 30 % test and a generator is fitted on the rest, or
     hearts:100: so many virtual hearts train, others test. Arms: real; synthetic (the training subjects' label maps,
     bent and with larger or smaller hearts, with new images in all vendors' styles); latent (new anatomies of the same
-    classes); real and synthetic or latent together, either kind seen equally often. All make as many steps. The second
-    table shows differences to real with 95 % intervals over trainings and test subjects.
+    classes); real and synthetic or latent together, either kind seen equally often. A tuned network starts from the
+    segmentor of the bundle that is handed in, else of the bundle default, which has learnt from virtual hearts, instead
+    of from random weights. All have that segmentor's layers and make as many steps. With --keep fewer real subjects
+    train, others are made from these alone, and the same ones test. The second table shows differences to real with
+    95 % intervals over trainings and test subjects.
 
     An interrupted study goes on when the same command is run again; OUT/results.json has every subject's numbers. This
     is section 4.6 of Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123).
@@ -89,8 +96,8 @@ def replacement(
 
     views = RECOLOURED if recolour else MOVED
     study = Study(
-        arms=arms or ARMS, copies=copies, views=views, budget=budget, seeds=seeds, tier=tier, bundle=bundle, seed=seed,
-        device=device,
+        arms=arms or ARMS, keep=keep, copies=copies, views=views, budget=budget, seeds=seeds, tier=tier, bundle=bundle,
+        seed=seed, device=device,
     )  # fmt: skip
     source, test = open_cohort(cohort, seed=seed), None
     if isinstance(source, VirtualHearts):

@@ -18,6 +18,7 @@ from synthgen.evaluation.surface_distance import hd95_of_subject
 from synthgen.evaluation.tiers import Tier
 from synthgen.labels import Phase
 from synthgen.networks.classifier import CLASSES, subject_confidence
+from synthgen.networks.unet import UNet
 from synthgen.training.data import collect
 from synthgen.training.diagnosis import DiagnosisObjective
 from synthgen.training.loop import Progress, train
@@ -65,6 +66,7 @@ class Observer:
         *,
         diagnose: bool = True,
         segment: bool = True,
+        start: UNet | None = None,
         imitate: Callable[[LevelPairs], LevelPairs] = lambda levels: levels,
     ) -> Scores:
         """Train on `subjects` and return the scores of the test subjects by id, as `ArmScores.subjects` has them.
@@ -77,6 +79,8 @@ class Observer:
             Of weights, order and motion.
         diagnose, segment
             Whether the classifier is trained, and the U-Net.
+        start
+            What the U-Net starts from instead of random weights; see `SegmentationObjective`.
         imitate
             Adds levels without anatomy to those that the classifier learns.
 
@@ -92,7 +96,9 @@ class Observer:
             out = self._once(folder / "classifier", diagnosis, lambda: self._diagnose(diagnosis))
         if not segment:
             return out
-        unet = SegmentationObjective(collect(subjects), self.sizes.segmentation, seed=seed, device=self.device)
+        unet = SegmentationObjective(
+            collect(subjects), self.sizes.segmentation, start=start, seed=seed, device=self.device
+        )  # fmt: skip
         found = self._once(folder / "segmentor", unet, lambda: self._segment(unet))
         return {name: {**scores, **found[name]} for name, scores in out.items()}
 

@@ -21,6 +21,7 @@ from synthgen.networks.area_regressor import PIXELS_PER_UNIT, AreaRegressor
 from synthgen.networks.batching import apply_in_parts
 from synthgen.networks.sdnet import SUB_BATCH, Decomposition, SDNet
 from synthgen.training.data import TrainingSlices
+from synthgen.training.objectives import digest_of
 from synthgen.training.presets import AreaSettings
 from synthgen.training.sdnet import Pictures, SdnetObjective, Supervision
 
@@ -61,7 +62,7 @@ class AreaObjective(SdnetObjective):
         self.averages.keep("sdnet")
         self.averages.keep("area")
         self.optimizers["sdnet"].add_param_group({"params": list(self.regressor.parameters())})
-        self._start = _digest(start)
+        self._start = digest_of(start)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -85,10 +86,3 @@ class AreaObjective(SdnetObjective):
         self.sdnet.eval(), self.regressor.eval()
         factors, _ = self.sdnet.encode_images(images.to(self.device))
         return apply_in_parts(lambda part: self.regressor(part.to(torch.float32)), factors, SUB_BATCH)
-
-
-def _digest(module: SDNet) -> str:
-    digest = hashlib.sha256()
-    for key, value in sorted(module.state_dict().items()):
-        digest.update(key.encode() + np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
-    return digest.hexdigest()

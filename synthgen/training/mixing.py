@@ -6,7 +6,6 @@ loss is taken on a detached image and trains nothing; here its gradient passes t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +27,7 @@ from synthgen.networks.noise_injection import NoiseInjector, gumbel, gumbel_soft
 from synthgen.networks.sdnet import SDNet
 from synthgen.seeding import Stage, numpy_stream, torch_stream
 from synthgen.training import losses
-from synthgen.training.objectives import KeyedObjective, Rows, frozen
+from synthgen.training.objectives import KeyedObjective, Rows, digest_of, frozen
 from synthgen.training.pairs import LevelPairs
 from synthgen.training.presets import MixingSettings
 
@@ -104,11 +103,7 @@ class MixingObjective(KeyedObjective):
     @property
     def identity(self) -> Mapping[str, Any]:
         """What a snapshot must agree with; also the weights of the frozen networks."""
-        digest = hashlib.sha256()
-        for network in (self.model, self.classifier):
-            for key, value in sorted(network.state_dict().items()):
-                digest.update(key.encode() + np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
-        return {**super().identity, "frozen": digest.hexdigest()}
+        return {**super().identity, "frozen": digest_of(self.model, self.classifier)}
 
     def step(self, rows: Rows, step: int) -> dict[str, float]:
         """Make one step of the critic and one of the injector; return every term of the losses."""

@@ -54,6 +54,15 @@ class FeatureNetwork(Protocol):
         ...
 
 
+def digest_of(*modules: nn.Module) -> str:
+    """Return the SHA-256 of all weights and batch statistics."""
+    digest = hashlib.sha256()
+    for module in modules:
+        for key, value in sorted(module.state_dict().items()):
+            digest.update(key.encode() + np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
+    return digest.hexdigest()
+
+
 class KeyedObjective:
     """What all objectives share: the data on the device, keyed streams, the cosine schedule."""
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as fn
 from torch import Tensor, nn
 
-from synthgen.labels import HEART
+from synthgen.errors import InputError
+from synthgen.labels import HEART, Tissue
 from synthgen.networks.label_vae import heart_one_hot
 from synthgen.networks.sdnet import largest
 from synthgen.networks.segmentor import normalised
@@ -15,7 +19,7 @@ from synthgen.seeding import Stage, torch_stream
 from synthgen.training import losses
 from synthgen.training.averaging import Averages
 from synthgen.training.data import TrainingSlices
-from synthgen.training.objectives import KeyedObjective, Rows, moved
+from synthgen.training.objectives import KeyedObjective, Rows, digest_of, moved
 from synthgen.training.presets import SegmentationSettings
 from synthgen.training.randomisation import Randomiser
 
@@ -24,13 +28,34 @@ STEEPEST = 2.0
 
 
 class SegmentationObjective(KeyedObjective):
-    """Trains `modules["unet"]`, a `UNet`, to segment the heart on the slices that it is given, by SDNet's Dice loss."""
+    """Trains `modules["unet"]`, a `UNet`, to segment the heart on the slices that it is given, by SDNet's Dice loss.
+
+    Parameters
+    ----------
+    start
+        A U-Net of tissues with the same layers, whose weights it starts from; None: random ones.
+
+    Raises
+    ------
+    InputError
+        If `start` has other layers.
+    """
 
     def __init__(
-        self, slices: TrainingSlices, settings: SegmentationSettings, *, seed: int = 0, device: str = "cpu"
+        self,
+        slices: TrainingSlices,
+        settings: SegmentationSettings,
+        *,
+        start: UNet | None = None,
+        seed: int = 0,
+        device: str = "cpu",
     ) -> None:
         super().__init__(slices, settings, seed, device)
         self.unet = self.network("unet", UNet(classes=1 + len(HEART), **settings.network))
+        self._start = ""
+        if start is not None:
+            self._start = digest_of(start)
+            self._start_from(start)
         # SDNet's optimiser, its first decay of 0.5 included; on random views that of the segmentor of nine tissues.
         weights, rate = self.unet.parameters(), settings.learning_rate
         self.optimizers["unet"] = (
@@ -40,6 +65,21 @@ class SegmentationObjective(KeyedObjective):
         )
         self.averages = Averages(self.modules, settings.ema)
         self.averages.keep("unet")
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What a snapshot must agree with: the weights that it started from too."""
+        return {**super().identity, **({"start": self._start} if self._start else {})}
+
+    def _start_from(self, known: UNet) -> None:
+        """Take over weights; all that is no heart becomes the background."""
+        if {**known.arguments, "classes": 1 + len(HEART)} != self.unet.arguments:
+            raise InputError("start", expected=f"a U-Net of {self.unet.arguments}", got=f"one of {known.arguments}")
+        weights = known.state_dict()
+        others = [tissue for tissue in Tissue if tissue not in HEART]
+        for name in ("head.weight", "head.bias"):
+            weights[name] = torch.cat([weights[name][others].mean(0, keepdim=True), weights[name][list(HEART)]])
+        self.unet.load_state_dict(weights)
 
     def step(self, rows: Rows, step: int) -> dict[str, float]:
         """Make one step; return the Dice loss."""
