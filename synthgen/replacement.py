@@ -11,7 +11,7 @@ see `study_sources`. Every training and every set lies in a folder of its own; m
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -55,8 +55,11 @@ from synthgen.training.report import Report
 REAL, SYNTHETIC, LATENT = "real", "synthetic", "latent"
 """Training subjects as they are; their varied label maps with new images; new anatomies of the same classes."""
 
+HEARTS = "hearts"
+"""The virtual hearts that the segmentor of the bundle has learnt from: a network that goes on from it."""
+
 ARMS = (REAL, SYNTHETIC, LATENT, f"{REAL}+{SYNTHETIC}", f"{REAL}+{LATENT}")
-"""What is compared unless something else is asked for; each may be tuned."""
+"""What is compared unless something else is asked for. Arms joined by commas are learnt one after the other."""
 
 MOVED = Ranges(
     rotation_degrees=25.0, zoom=0.0, aspect=0.0, shift=0.08, tissue_share=0.0, mottling=0.0, border=0.0, shading=0.0,
@@ -72,9 +75,6 @@ One that never saw the cohort sees all of `Ranges()`: on 100 ACDC patients, mean
 one training each on the same 400 synthetic subjects at 2 mm.
 """
 
-TUNED = "tuned-"
-"""Before an arm: its network starts from a segmentor that has learnt from virtual hearts, not from random weights."""
-
 _NARROWEST = 16
 """Channels of the U-Net, at least: with 8, a structure or the background was lost in six trainings of six."""
 
@@ -89,7 +89,8 @@ class Study(Trainings):
     Attributes
     ----------
     arms
-        Of `ARMS`, with `TUNED` before them or not; differences are to `real`.
+        Of `ARMS`, or some of them after one another, `HEARTS` first if at all: `synthetic,real`, `hearts,real`.
+        Differences are to `real`.
     keep
         How many real subjects train, classes in turn; None: all that do not test.
     copies
@@ -118,8 +119,11 @@ class Study(Trainings):
         if not self.arms or len(set(self.arms)) != len(self.arms):
             raise InputError("arm", expected="different arms, at least one", got=", ".join(self.arms) or "none")
         for arm in self.arms:
-            if arm.removeprefix(TUNED) not in ARMS:
-                raise InputError("arm", expected=f"one of {', '.join(ARMS)}, or {TUNED}{REAL} and so on", got=repr(arm))
+            if not set(_taught(arm)) <= set(ARMS):
+                expected = (
+                    f"{', '.join(ARMS)}, or some after one another, such as {SYNTHETIC},{REAL} or {HEARTS},{REAL}"
+                )
+                raise InputError("arm", expected=expected, got=repr(arm))
 
     @property
     def sizes(self) -> Tier:
@@ -195,7 +199,8 @@ def measure_replacement(
     torch.set_num_threads(usable_processors())
     train, tested = _divided(cohort, test, study)
     name = bundle_name(study.bundle, train)
-    makes = any(arm.removeprefix(TUNED) != REAL for arm in study.arms)
+    wanted = {kind: None for arm in study.arms for part in _taught(arm) for kind in part.split("+")}  # in order
+    makes = set(wanted) != {REAL}
     bundle = open_bundle(name, train) if makes else None
     start = segmentor_of(load_bundle(SHIPPED_BUNDLE if name == FIT else name)).unet
     sizes = _sizes_of(study, start)
@@ -208,17 +213,14 @@ def measure_replacement(
         refuse_if_seen(bundle, parts["test"])
     elif makes:
         bundle = fit_bundle(train, out, sizes, seed=study.seed, device=study.device, report=report, mixing=False)
+    subjects = {REAL: parts["train"]}
+    for kind in wanted:
+        if kind != REAL and bundle is not None:
+            subjects[kind] = _made(kind, train, bundle, out, study, report)
     observer = Observer(sizes, parts["test"], device=study.processor, count=report.count)
     outcome = Outcome(folder=out, arms=[])
     for arm in study.arms:
-        kinds = arm.removeprefix(TUNED).split("+")
-        real, made = parts["train"] if REAL in kinds else [], []
-        for kind in kinds:
-            if kind != REAL and bundle is not None:
-                made = _made(kind, train, bundle, out, study, report)
-        seen = [*real] * max(1, round(len(made) / max(1, len(real)))) + made  # either kind equally often
-        begun = start if arm.startswith(TUNED) else None
-        outcome.arms.append(_trained(arm, seen, observer, out, study, report, start=begun))
+        outcome.arms.append(_trained(arm, subjects, observer, out, study, report, start=start))
         document = _document(outcome, train, study, sizes, bundle)
         write_json(out / RESULTS_FILE, document)  # readable while the rest is trained
     return outcome
@@ -248,7 +250,7 @@ def measure_transfer(
     claim_folder(out, described)
     parts = prepare_parts({"train": train, "test": test}, out, study.sizes, report)
     observer = Observer(study.sizes, parts["test"], device=study.processor, count=report.count)
-    trained = _trained(TRANSFER, parts["train"], observer, out, study, report)
+    trained = _trained(TRANSFER, {TRANSFER: parts["train"]}, observer, out, study, report)
     outcome = Outcome(folder=out, arms=[trained])
     write_json(out / RESULTS_FILE, _document(outcome, train, study, study.sizes, None))
     return outcome
@@ -268,7 +270,7 @@ def _divided(cohort: SourceCohort, test: SourceCohort | None, study: Study) -> t
 
 
 def _sizes_of(study: Study, start: UNet) -> Tier:
-    """Return the row of the table with the network that tuned arms start from, so that all arms train the same one."""
+    """Return the row of the table with the segmentor's layers, which all arms then share, go they on from it or not."""
     row = study.sizes
     network = {name: value for name, value in start.arguments.items() if name != "classes"}
     return replace(row, segmentation=replace(row.segmentation, network=network))
@@ -299,9 +301,14 @@ def _made(
     return prepare_set(cohort, out / "sets" / kind, study.sizes, report, f"{kind} subjects made")
 
 
+def _taught(arm: str) -> list[str]:
+    """Return what an arm learns here, one after the other."""
+    return arm.removeprefix(f"{HEARTS},").split(",")
+
+
 def _trained(
     arm: str,
-    subjects: Sequence[PreparedSubject],
+    subjects: Mapping[str, list[PreparedSubject]],
     observer: Observer,
     out: Path,
     study: Study,
@@ -309,14 +316,29 @@ def _trained(
     *,
     start: UNet | None = None,
 ) -> ArmScores:
-    """Train with every seed on subjects, some of them more than once, and return the scores."""
-    count = len({subject.subject_id for subject in subjects})
+    """Train with every seed on the subjects of an arm, part after part, and return the scores.
+
+    Two arms that begin alike share the trainings that they begin with.
+    """
+    taught = _taught(arm)
+    seen = {part: _together([subjects[kind] for kind in part.split("+")]) for part in taught}
+    count = len({subject.subject_id for part in seen.values() for subject in part})
     rows = []
     for seed in range(study.seeds):
         report.stage(f"{arm}, seed {seed}: {count} subjects")
-        folder = out / "arms" / arm / f"seed-{seed}"
-        rows.append(observer.observe(subjects, folder, training_seed(study.seed, seed), diagnose=False, start=start))
+        net, learnt = (start, [HEARTS]) if arm.startswith(f"{HEARTS},") else (None, [])
+        for part in taught:
+            learnt.append(part)
+            folder = out / "arms" / ",".join(learnt) / f"seed-{seed}"
+            scores, net = observer.segment(seen[part], folder, training_seed(study.seed, seed), start=net)
+        rows.append(scores)
     return ArmScores(name=arm, trained=count, added=0, subjects=rows)
+
+
+def _together(kinds: Sequence[list[PreparedSubject]]) -> list[PreparedSubject]:
+    """Return the subjects of all kinds, those of smaller ones repeated, so that either is seen equally often."""
+    most = max(map(len, kinds))
+    return [subject for kind in kinds for subject in kind * max(1, round(most / len(kind)))]
 
 
 def _document(

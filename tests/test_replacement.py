@@ -19,6 +19,7 @@ from synthgen import cli
 from synthgen.cohorts.prepared import PreparedStore
 from synthgen.engine.tissue_maps import segmentor_of
 from synthgen.errors import InputError
+from synthgen.evaluation.observer import Observer
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Pathology, Phase
@@ -26,12 +27,12 @@ from synthgen.networks.bundle import load_bundle
 from synthgen.networks.segmentor import normalised
 from synthgen.replacement import (
     ARMS,
+    HEARTS,
     LATENT,
     MOVED,
     REAL,
     RECOLOURED,
     SYNTHETIC,
-    TUNED,
     Outcome,
     Study,
     measure_replacement,
@@ -122,16 +123,18 @@ def test_what_is_done_is_read(done: Outcome) -> None:
 def test_joined_arms_see_either_kind_equally_often(tmp_path: Path, monkeypatch) -> None:
     """Real subjects are repeated until they are as many as the synthetic ones; they count once."""
     seen = {}
+    segment = Observer.segment
 
-    def trained(arm: str, subjects: list, *_: object, **__: object) -> None:
-        seen[arm] = [subject.subject_id for subject in subjects]
+    def recorded(self, subjects: list, folder: Path, *others: object, **start: object) -> object:
+        seen[folder.parent.name] = [subject.subject_id for subject in subjects]
+        return segment(self, subjects, folder, *others, **start)
 
-    monkeypatch.setattr("synthgen.replacement._trained", trained)
-    monkeypatch.setattr("synthgen.replacement._document", lambda *_: {})
-    study = replace(TINY, copies=3, arms=(REAL, SYNTHETIC, f"{REAL}+{SYNTHETIC}"))
-    measure_replacement(COHORT, tmp_path / "study", study, test=TEST)
+    monkeypatch.setattr(Observer, "segment", recorded)
+    study = replace(TINY, seeds=1, copies=3, arms=(REAL, SYNTHETIC, f"{REAL}+{SYNTHETIC}"))
+    outcome = measure_replacement(COHORT, tmp_path / "study", study, test=TEST)
     assert (len(seen[REAL]), len(seen[SYNTHETIC])) == (4, 12)
     assert sorted(seen[f"{REAL}+{SYNTHETIC}"]) == sorted(seen[REAL] * 3 + seen[SYNTHETIC])
+    assert outcome.arms[2].trained == 16
 
 
 def test_views_have_their_own_contrast_unless_recoloured() -> None:
@@ -166,20 +169,26 @@ def test_fewer_real_subjects_train_and_the_same_ones_test(tmp_path: Path) -> Non
         measure_replacement(COHORT, tmp_path / "more", replace(study, keep=5), test=TEST)
 
 
-def test_tuned_networks_start_from_the_segmentor(done: Outcome, tmp_path: Path) -> None:
-    """They are trained on the same subjects for as many steps, end elsewhere, and need no generator to start."""
-    arms = (f"{TUNED}{REAL}", f"{TUNED}{REAL}+{SYNTHETIC}")
+def test_what_commas_join_is_learnt_in_turn(done: Outcome, tmp_path: Path) -> None:
+    """The last training goes on where the one before ended, or the bundle's segmentor; what begins alike is shared."""
+    arms = (f"{HEARTS},{REAL}", f"{SYNTHETIC},{REAL}", f"{HEARTS},{REAL}+{SYNTHETIC}", SYNTHETIC)
     outcome = measure_replacement(COHORT, tmp_path / "study", replace(TINY, seeds=1, arms=arms), test=TEST)
-    assert [(arm.name, arm.trained) for arm in outcome.arms] == list(zip(arms, (4, 8), strict=True))
-    weights = [
-        load_file(folder / "arms" / arm / "seed-0" / "segmentor" / "snapshot.safetensors")
-        for folder, arm in ((done.folder, REAL), (outcome.folder, arms[0]))
-    ]
-    assert set(weights[0]) == set(weights[1])
-    assert not torch.equal(weights[0]["module/unet/head.weight"], weights[1]["module/unet/head.weight"])
-    sizes = json.loads((done.folder / RESULTS_FILE).read_text())["sizes"]["segmentation"]
-    unet = segmentor_of(load_bundle(shared_bundle())).unet
-    assert {**sizes["network"], "classes": 9} == unet.arguments
+    assert [(arm.name, arm.trained) for arm in outcome.arms] == list(zip(arms, (4, 8, 8, 4), strict=True))
+    assert outcome.arms[3].subjects[0] == done.arms[1].subjects[0]
+    trained = sorted(folder.name for folder in (outcome.folder / "arms").iterdir())
+    assert trained == sorted(arms), "synthetic is trained once"
+    real = _weights(done.folder / "arms" / REAL)
+    after_hearts, after_synthetic = (_weights(outcome.folder / "arms" / arm) for arm in arms[:2])
+    assert not torch.equal(real, after_hearts)
+    assert not torch.equal(real, after_synthetic)
+    again = measure_replacement(COHORT, tmp_path / "alone", replace(TINY, seeds=1, arms=arms[1:2]), test=TEST)
+    assert again.arms[0].subjects == outcome.arms[1].subjects
+    layers = json.loads((done.folder / RESULTS_FILE).read_text())["sizes"]["segmentation"]["network"]
+    assert {**layers, "classes": 9} == segmentor_of(load_bundle(shared_bundle())).unet.arguments
+
+
+def _weights(arm: Path) -> torch.Tensor:
+    return load_file(arm / "seed-0" / "segmentor" / "snapshot.safetensors")["module/unet/head.weight"]
 
 
 def test_patients_are_joined_by_what_has_seen_no_other_patient(tmp_path: Path) -> None:
@@ -208,8 +217,8 @@ def _fitted_on(source: str, folder: Path) -> str:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"arms": ("fake",)}, {"arms": ("tuned-fake",)}, {"arms": ()}, {"copies": 0}, {"keep": 0}, {"seeds": 0},
-        {"tier": "huge"}, {"budget": 0.0},
+        *({"arms": arms} for arms in (("fake",), ("hearts",), ("real,hearts",), ())),
+        *({name: 0} for name in ("copies", "keep", "seeds", "budget")), {"tier": "huge"},
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_refused(wrong: dict) -> None:

@@ -66,7 +66,6 @@ class Observer:
         *,
         diagnose: bool = True,
         segment: bool = True,
-        start: UNet | None = None,
         imitate: Callable[[LevelPairs], LevelPairs] = lambda levels: levels,
     ) -> Scores:
         """Train on `subjects` and return the scores of the test subjects by id, as `ArmScores.subjects` has them.
@@ -79,8 +78,6 @@ class Observer:
             Of weights, order and motion.
         diagnose, segment
             Whether the classifier is trained, and the U-Net.
-        start
-            What the U-Net starts from instead of random weights; see `SegmentationObjective`.
         imitate
             Adds levels without anatomy to those that the classifier learns.
 
@@ -96,11 +93,31 @@ class Observer:
             out = self._once(folder / "classifier", diagnosis, lambda: self._diagnose(diagnosis))
         if not segment:
             return out
+        found, _ = self.segment(subjects, folder, seed)
+        return {name: {**scores, **found[name]} for name, scores in out.items()}
+
+    def segment(
+        self, subjects: Sequence[PreparedSubject], folder: Path, seed: int, *, start: UNet | None = None
+    ) -> tuple[Scores, UNet]:
+        """Train the U-Net alone; return the scores of the test subjects by id, and the network.
+
+        Parameters
+        ----------
+        folder, seed
+            As in `observe`.
+        start
+            What it starts from instead of random weights; see `SegmentationObjective`.
+
+        Raises
+        ------
+        InputError
+            If `folder` holds another training.
+        """
         unet = SegmentationObjective(
             collect(subjects), self.sizes.segmentation, start=start, seed=seed, device=self.device
         )  # fmt: skip
         found = self._once(folder / "segmentor", unet, lambda: self._segment(unet))
-        return {name: {**scores, **found[name]} for name, scores in out.items()}
+        return {s.subject_id: {**self._known(s), **found[s.subject_id]} for s in self.test}, unet.unet
 
     def _known(self, subject: PreparedSubject) -> dict[str, Any]:
         """Return what is known of a test subject whatever a network says."""

@@ -33,7 +33,7 @@ class SegmentationObjective(KeyedObjective):
     Parameters
     ----------
     start
-        A U-Net of tissues with the same layers, whose weights it starts from; None: random ones.
+        A U-Net of hearts or of tissues with the same layers, whose weights it starts from; None: random ones.
 
     Raises
     ------
@@ -72,13 +72,14 @@ class SegmentationObjective(KeyedObjective):
         return {**super().identity, **({"start": self._start} if self._start else {})}
 
     def _start_from(self, known: UNet) -> None:
-        """Take over weights; all that is no heart becomes the background."""
+        """Take over weights; of nine tissues, all that are no heart become the background."""
         if {**known.arguments, "classes": 1 + len(HEART)} != self.unet.arguments:
             raise InputError("start", expected=f"a U-Net of {self.unet.arguments}", got=f"one of {known.arguments}")
         weights = known.state_dict()
-        others = [tissue for tissue in Tissue if tissue not in HEART]
+        others = list(range(1 + len(HEART), known.head.out_channels))
         for name in ("head.weight", "head.bias"):
-            weights[name] = torch.cat([weights[name][others].mean(0, keepdim=True), weights[name][list(HEART)]])
+            background = weights[name][[Tissue.BACKGROUND, *others]].mean(0, keepdim=True)
+            weights[name] = torch.cat([background, weights[name][list(HEART)]])
         self.unet.load_state_dict(weights)
 
     def step(self, rows: Rows, step: int) -> dict[str, float]:

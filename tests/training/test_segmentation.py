@@ -65,5 +65,7 @@ def test_it_starts_from_a_segmentor_of_tissues() -> None:
     weights = {name: value.clone() for name, value in known.state_dict().items()}
     tuned.step(torch.arange(4).numpy(), 0)
     assert all(torch.equal(value, known.state_dict()[name]) for name, value in weights.items()), "it has its own"
+    again = SegmentationObjective(slices(), SEGMENTATION, start=tuned.unet).unet.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in tuned.unet.state_dict().items())
     with pytest.raises(InputError, match="start"):
         SegmentationObjective(slices(), SEGMENTATION, start=UNet(classes=len(Tissue), widths=(4, 4)))
