@@ -1,8 +1,8 @@
 """`measure_replacement`: whether a segmentor trained on synthetic subjects is as good as one trained on real ones.
 
 Section 4.6 of Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123) on any cohort: real subjects are replaced,
-or joined, by new images of their own varied label maps in drawn vendor styles, or by subjects with new anatomy. And
-`measure_transfer`: a segmentor that never saw a subject of the cohort that tests it.
+joined or preceded by new images of their own varied label maps in drawn vendor styles, or by subjects with new anatomy.
+And `measure_transfer`: a segmentor that never saw a subject of the cohort that tests it.
 
 Who saw what. Test subjects are seen by nobody, the generator included, which is fitted on the training subjects alone;
 see `study_sources`. Every training and every set lies in a folder of its own; made again, the same call goes on.
