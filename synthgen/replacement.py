@@ -39,7 +39,6 @@ from synthgen.processes import usable_processors
 from synthgen.study_sources import (
     FIT,
     Trainings,
-    added_hearts,
     bundle_name,
     fit_bundle,
     open_bundle,
@@ -57,14 +56,10 @@ REAL, SYNTHETIC, LATENT = "real", "synthetic", "latent"
 """Training subjects as they are; their varied label maps with new images; new anatomies of the same classes."""
 
 HEARTS = "hearts"
-"""Virtual hearts: before a comma those that the segmentor of the bundle has learnt from, so that a network goes on from
-it; in the same batches as real subjects others, as they are simulated."""
+"""The virtual hearts that the segmentor of the bundle has learnt from: a network that goes on from it."""
 
 ARMS = (REAL, SYNTHETIC, LATENT, f"{REAL}+{SYNTHETIC}", f"{REAL}+{LATENT}")
 """What is compared unless something else is asked for. Arms joined by commas are learnt one after the other."""
-
-PARTS = (*ARMS, f"{REAL}+{HEARTS}")
-"""What an arm may learn at a time."""
 
 MOVED = Ranges(
     rotation_degrees=25.0, zoom=0.0, aspect=0.0, shift=0.08, tissue_share=0.0, mottling=0.0, border=0.0, shading=0.0,
@@ -94,8 +89,8 @@ class Study(Trainings):
     Attributes
     ----------
     arms
-        Of `PARTS`, or some of them after one another, a network that knows `HEARTS` first if at all: `synthetic,real`,
-        `hearts,real+hearts`. Differences are to `real`.
+        Of `ARMS`, or some of them after one another, `HEARTS` first if at all: `synthetic,real`, `hearts,real`.
+        Differences are to `real`.
     keep
         How many real subjects train, classes in turn; None: all that do not test.
     copies
@@ -124,9 +119,9 @@ class Study(Trainings):
         if not self.arms or len(set(self.arms)) != len(self.arms):
             raise InputError("arm", expected="different arms, at least one", got=", ".join(self.arms) or "none")
         for arm in self.arms:
-            if not set(_taught(arm)) <= set(PARTS):
+            if not set(_taught(arm)) <= set(ARMS):
                 expected = (
-                    f"{', '.join(PARTS)}, or some after one another, such as {SYNTHETIC},{REAL} or {HEARTS},{REAL}"
+                    f"{', '.join(ARMS)}, or some after one another, such as {SYNTHETIC},{REAL} or {HEARTS},{REAL}"
                 )
                 raise InputError("arm", expected=expected, got=repr(arm))
 
@@ -205,7 +200,7 @@ def measure_replacement(
     train, tested = _divided(cohort, test, study)
     name = bundle_name(study.bundle, train)
     wanted = {kind: None for arm in study.arms for part in _taught(arm) for kind in part.split("+")}  # in order
-    makes = not set(wanted) <= {REAL, HEARTS}
+    makes = set(wanted) != {REAL}
     bundle = open_bundle(name, train) if makes else None
     start = segmentor_of(load_bundle(SHIPPED_BUNDLE if name == FIT else name)).unet
     sizes = _sizes_of(study, start)
@@ -220,10 +215,7 @@ def measure_replacement(
         bundle = fit_bundle(train, out, sizes, seed=study.seed, device=study.device, report=report, mixing=False)
     subjects = {REAL: parts["train"]}
     for kind in wanted:
-        if kind == HEARTS:
-            hearts = added_hearts(study.copies * len(train), seed=study.seed)
-            subjects[kind] = prepare_set(hearts, out / "sets" / kind, sizes, report, "virtual hearts simulated")
-        elif kind != REAL and bundle is not None:
+        if kind != REAL and bundle is not None:
             subjects[kind] = _made(kind, train, bundle, out, study, report)
     observer = Observer(sizes, parts["test"], device=study.processor, count=report.count)
     outcome = Outcome(folder=out, arms=[])

@@ -35,7 +35,7 @@ SET_FILE = "set.json"
 _TRAININGS = 1_000
 """Training seeds of a study lie so far from those of the next."""
 
-_TRAIN_SEED, _TEST_SEED, _ADDED_SEED = 1_000, 2_000, 3_000
+_TRAIN_SEED, _TEST_SEED = 1_000, 2_000
 """Added to a study's seed for its virtual hearts; the default bundle's are those of seed 0."""
 
 
@@ -96,11 +96,6 @@ def pseudo_real(count: int, *, seed: int = 0, test_count: int) -> tuple[VirtualH
     """
     test = VirtualHearts(test_count, seed=_TEST_SEED + seed, pixels=176, spacing_mm=None)
     return VirtualHearts(count, seed=_TRAIN_SEED + seed), test
-
-
-def added_hearts(count: int, *, seed: int = 0) -> VirtualHearts:
-    """Return virtual hearts that may join the training subjects of any study, itself of virtual hearts or not."""
-    return VirtualHearts(count, seed=_ADDED_SEED + seed)
 
 
 def hearts_of(cohort: SourceCohort) -> VirtualHearts | None:

@@ -40,7 +40,6 @@ from synthgen.replacement import (
 )
 from synthgen.seeding import torch_stream
 from synthgen.simulate import simulate
-from synthgen.study_sources import FIT
 from synthgen.training.randomisation import Randomiser
 
 CLASSES = (Pathology.NOR, Pathology.HCM)
@@ -186,20 +185,6 @@ def test_what_commas_join_is_learnt_in_turn(done: Outcome, tmp_path: Path) -> No
     assert again.arms[0].subjects == outcome.arms[1].subjects
     layers = json.loads((done.folder / RESULTS_FILE).read_text())["sizes"]["segmentation"]["network"]
     assert {**layers, "classes": 9} == segmentor_of(load_bundle(shared_bundle())).unet.arguments
-
-
-def test_virtual_hearts_join_real_subjects(tmp_path: Path) -> None:
-    """As many as other synthetic subjects, none of which trains or tests already; no generator is fitted for them."""
-    patients = Patients(4, seed=1, pathologies=CLASSES, pixels=64, spacing_mm=3.0)
-    arm = f"{HEARTS},{REAL}+{HEARTS}"
-    study = replace(TINY, seeds=1, copies=2, bundle=FIT, arms=(arm,))
-    outcome = measure_replacement(patients, tmp_path / "study", study, test=TEST)
-    assert outcome.arms[0].trained == 12
-    assert not (outcome.folder / "bundle").exists()
-    added = PreparedStore(outcome.folder / "sets" / HEARTS, pixels=32, spacing_mm=6.0)
-    hearts = {subject.subject_id for subject in added}
-    assert len(hearts) == 8
-    assert not hearts & {subject.subject_id for cohort in (COHORT, TEST) for subject in cohort}
 
 
 def _weights(arm: Path) -> torch.Tensor:

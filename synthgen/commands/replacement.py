@@ -37,8 +37,8 @@ _OUT = click.option("--out", type=FOLDER, required=True, help="Folder of the stu
     "--arm",
     "arms",
     multiple=True,
-    help="real, synthetic, latent, real+synthetic, real+latent, real+hearts, or in turn synthetic,real or hearts,real; "
-    "repeatable.  [default: the first five]",
+    help="real, synthetic, latent, real+synthetic, real+latent, or in turn synthetic,real or hearts,real; repeatable.  "
+    "[default: the first five]",
 )
 @click.option("--keep", type=int, help="Real subjects that train, classes in turn.  [default: all that do not test]")
 @click.option("--copies", type=int, default=4, show_default=True, help="Synthetic subjects per training subject.")
@@ -78,10 +78,9 @@ def replacement(
     COHORT is acdc:DIR, mnms:DIR, nifti:DIR or tissues:DIR, of which 30 % test and a generator is fitted on the rest, or
     hearts:100: so many virtual hearts train, others test. Arms: real; synthetic (the training subjects' label maps,
     bent and with larger or smaller hearts, with new images in all vendors' styles); latent (new anatomies of the same
-    classes); real and synthetic or latent together, or real ones and virtual hearts, either kind seen equally often;
-    or what commas join, one after the other, as many steps each: hearts,real goes on from the segmentor of the bundle
-    that is handed in, else of the bundle default, which has learnt from virtual hearts. All have that segmentor's
-    layers. With --keep fewer real
+    classes); real and synthetic or latent together, either kind seen equally often; or what commas join, one after the
+    other, as many steps each: hearts,real goes on from the segmentor of the bundle that is handed in, else of the
+    bundle default, which has learnt from virtual hearts. All have that segmentor's layers. With --keep fewer real
     subjects train, others are made from these alone, and the same ones test. The second table shows differences to
     real with 95 % intervals over trainings and test subjects.
 
