@@ -25,7 +25,11 @@ _TIER = click.option(
     help="Row of the table of sizes and budgets: minutes, hours, or for a GPU.",
 )
 _BUDGET = click.option(
-    "--budget", type=float, default=1.0, show_default=True, help="Factor on the steps of every U-Net."
+    "--budget",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Factor on the steps of every U-Net; at the tier standard, 70 real subjects still gain from 4.",
 )
 _OUT = click.option("--out", type=FOLDER, required=True, help="Folder of the study: new, or one to go on with.")
 
