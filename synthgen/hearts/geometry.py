@@ -41,6 +41,8 @@ class PhaseGeometry:
 
     Attributes
     ----------
+    contoured_to_mm
+        Level below which no muscle is labelled: where readers see no cavity at end-diastole they draw no contour.
     endo, epi
         LV endocardium and epicardium.
     epi_extended
@@ -62,6 +64,7 @@ class PhaseGeometry:
     step_mm: float
     base_mm: float
     apex_mm: float
+    contoured_to_mm: float
     rv_base_mm: float
     rv_apex_mm: float
     scale_mm: float
@@ -127,7 +130,7 @@ def _assemble(
     wall = subject.right.wall_mm * (SYSTOLIC_RV_WALL if phase is Phase.ES else 1.0)
     heart = _envelope(z_mm, left, right, wall)
     pericardium, paracardial = _fat(subject.thorax, z_mm - left.base_mm, level, heart)
-    weight = coverage(z_mm, left.base_mm)
+    weight = coverage(z_mm, left.base_mm, subject.left.length_mm)
     cavity = volume_ml(left.endo, STEP_MM, weight)
     tables = {
         "endo": left.endo,
@@ -144,6 +147,7 @@ def _assemble(
         step_mm=STEP_MM,
         base_mm=left.base_mm,
         apex_mm=left.apex_mm,
+        contoured_to_mm=subject.left.length_mm,
         rv_base_mm=right.base_mm,
         rv_apex_mm=right.apex_mm,
         scale_mm=left.scale_mm,

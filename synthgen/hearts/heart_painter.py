@@ -47,7 +47,8 @@ def heart_labels(
 ) -> NDArray[np.uint8]:
     """Return the `(rows, columns)` heart labels (`Tissue` 0..3) of the plane at `z_mm`, without painting anything."""
     frame = SliceFrame.of(subject, geometry, x_mm, y_mm, np.array([z_mm], np.float32))
-    masks = _masks(frame.left(geometry.endo)[0], frame.left(geometry.epi)[0], _right_cavity(subject, frame)[1][0])
+    distances = frame.left(geometry.endo)[0], frame.left(geometry.epi)[0], _right_cavity(subject, frame)[1][0]
+    masks = _masks(*distances, contoured=z_mm < geometry.contoured_to_mm)
     out = np.zeros(np.shape(x_mm), np.uint8)
     for mask, tissue in zip(masks, (Tissue.LV, Tissue.MYO, Tissue.RV), strict=True):
         out[mask] = tissue
@@ -83,14 +84,19 @@ def _row_of(geometry: PhaseGeometry, z_mm: float) -> int:
     return int(np.searchsorted(geometry.z_mm, z_mm))
 
 
-def _masks(endo: FloatMap, epi: FloatMap, right: FloatMap) -> tuple[NDArray, NDArray, NDArray]:
-    """Return LV, MYO and RV. Pixels that the raster cuts off the RV's thin horns are dropped: one piece per plane."""
+def _masks(
+    endo: FloatMap, epi: FloatMap, right: FloatMap, *, contoured: bool
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Return LV, MYO (none unless `contoured`) and RV.
+
+    Pixels that the raster cuts off the RV's thin horns are dropped: one piece per plane.
+    """
     cavity, outer = endo < 0, epi < 0
     chamber = (right < 0) & ~outer
     pieces, count = label(chamber)
     if count > 1:
         chamber = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
-    return cavity, outer & ~cavity, chamber
+    return cavity, outer & ~cavity & contoured, chamber
 
 
 def _right_cavity(subject: VirtualSubject, frame: SliceFrame) -> tuple[FloatMap, FloatMap]:
@@ -129,10 +135,10 @@ def _paint_right(
     canvas.paint(Fine.RV_BLOOD, cavity)
     depth = np.clip((frame.z - here.rv_base_mm) / (here.rv_apex_mm - here.rv_base_mm), 0.0, 1.0)
     amount, fingers = subject.left.trabeculation, _fingers(canvas.coarse_texture)
-    ragged = outline + fingers * ((3.6 if systole else 2.6) + 2.0 * depth) * np.float32(amount)
+    ragged = outline + fingers * ((3.6 if systole else 2.6) + 4.0 * depth**2) * np.float32(amount)
     free = occupancy(np.maximum(ragged, medial + 0.5 * fingers), canvas.pixel_mm)
     canvas.blend(Fine.RV_WALL, (1.0 - free) * inside * np.float32(0.92))
-    zone = np.clip(1.0 + outline / ((8.0 if systole else 5.0) + 6.0 * depth), 0.0, 1.0)
+    zone = np.clip(1.0 + outline / ((8.0 if systole else 5.0) + 12.0 * depth**2), 0.0, 1.0)
     islands = (zone * (1.0 + 0.4 * depth) * np.float32(amount) + 0.45 * canvas.texture - 1.12) * 1.8
     canvas.blend(Fine.RV_WALL, np.clip(islands, 0.0, 0.75) * inside)
     _paint_band(canvas, subject, frame, inside)
@@ -215,7 +221,9 @@ def _settle_labels(
     canvas: SliceCanvas, subject: VirtualSubject, frame: SliceFrame, distances: tuple[FloatMap, FloatMap, FloatMap]
 ) -> None:
     """Set the ventricles' labels from the smooth contours of the mid-plane; pixel-share leftovers become RV wall."""
-    cavity, wall, right = _masks(*(distance[canvas.middle] for distance in distances))
+    here = frame.geometry
+    contoured = bool(canvas.z_mm[canvas.middle] < here.contoured_to_mm)
+    cavity, wall, right = _masks(*(distance[canvas.middle] for distance in distances), contoured=contoured)
     labels = canvas.labels
     papillary = (labels == Fine.PAPILLARY) & cavity
     labels[np.isin(labels, _CARDIAC)] = Fine.RV_WALL
@@ -224,4 +232,4 @@ def _settle_labels(
     labels[cavity] = Fine.LV_BLOOD
     labels[papillary] = Fine.PAPILLARY
     if subject.left.infarct is not None:
-        labels[wall & (frame.weight(frame.geometry.infarct)[canvas.middle] > 0.5)] = Fine.SCAR
+        labels[wall & (frame.weight(here.infarct)[canvas.middle] > 0.5)] = Fine.SCAR

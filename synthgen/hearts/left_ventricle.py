@@ -26,10 +26,9 @@ TOLERANCE_ML: Final = 2e-3
 
 _BEYOND_BASE_MM = 3.1  # tables go on so far above the base plane, so that slices at the base can interpolate
 _BEYOND_APEX_MM = 34.0
-_APEX_RISE = 0.045  # the endocardial apex rises by this fraction of the length in systole (the wall thickens there)
-_APEX_RISE_MAX_MM = 4.0
 _APEX_WALL = 0.62  # thickness at the very apex relative to the wall scale
 _APEX_WALL_APICAL_HCM = 1.2
+_OPENING = {Phase.ED: 0.8, Phase.ES: 1.3}
 _LEAST_WALL = 0.8  # an epicardium may come no closer than this part of the pattern
 
 
@@ -87,7 +86,7 @@ class _Frame:
         return volume_ml(radius, self.step_mm, self.weight)
 
 
-def profile(level: Table, equator: float, bluntness: float) -> Table:
+def profile(level: Table, equator: float, bluntness: float, opening: float) -> Table:
     """Return the normalised radius at `level` (0 base, 1 apex): 1 at the equator, 0 at the apex, negative beyond.
 
     A superellipse of exponent `bluntness`, compressed above the equator so that the base stays open. Beyond the apex
@@ -95,7 +94,7 @@ def profile(level: Table, equator: float, bluntness: float) -> Table:
     place.
     """
     distance = np.abs(level - equator) / (1.0 - equator)
-    square = 1.0 - np.where(level < equator, 0.75 * distance, distance) ** bluntness
+    square = 1.0 - np.where(level < equator, opening * distance, distance) ** bluntness
     return np.sign(square) * np.sqrt(np.minimum(np.abs(square), 1.0))
 
 
@@ -124,6 +123,8 @@ def solve(
     cavity = subject.targets.lv_edv_ml if phase is Phase.ED else subject.targets.lv_esv_ml
     scale, endo = _solve_cavity(frame, cavity, ed)
     shell = subject.targets.lv_mass_g / MYOCARDIUM_G_PER_ML
+    if phase is Phase.ES:
+        shell *= subject.left.systolic_muscle
     epi = _solve_shell(frame, (scale, endo), cavity + shell, ed)
     inside = frame.level <= 1.0
     full = (len(z_mm), ANGLES)
@@ -153,16 +154,13 @@ class _Diastole:
 
 
 def _apex(subject: VirtualSubject, phase: Phase) -> float:
-    length = subject.left.length_mm
-    if phase is Phase.ED or subject.pathology is Pathology.DCM:
-        return length
-    return length - min(_APEX_RISE_MAX_MM, _APEX_RISE * length)
+    return subject.left.length_mm - (0.0 if phase is Phase.ED else subject.left.apex_rise_mm)
 
 
 def _frame(shape: LeftShape, phase: Phase, z_mm: NDArray[np.float64], ends: tuple[float, float]) -> _Frame:
     base, apex = ends
     level = ((z_mm - base) / (apex - base))[:, None]
-    bluntness = shape.bluntness * (1.0 if phase is Phase.ED else 0.93)
+    bluntness = shape.bluntness
     return _Frame(
         shape=shape,
         phase=phase,
@@ -171,10 +169,10 @@ def _frame(shape: LeftShape, phase: Phase, z_mm: NDArray[np.float64], ends: tupl
         apex_mm=apex,
         bluntness=bluntness,
         level=level,
-        profile=profile(level, shape.equator, bluntness),
+        profile=profile(level, shape.equator, bluntness, _OPENING[phase]),
         outline=_outline(shape, level, phase),
         infarct=_infarct_weight(shape, level),
-        weight=coverage(z_mm, base),
+        weight=coverage(z_mm, base, shape.length_mm),
     )
 
 
@@ -252,7 +250,7 @@ def _solve_shell(frame: _Frame, cavity: tuple[float, Table], target_ml: float, d
         if diastole is not None and frame.shape.infarct is not None:
             wall = (1.0 - frame.infarct) * wall + frame.infarct * diastole.wall
         stretch = length / (length + apex_wall * wall_mm)
-        outer = profile(frame.level * stretch, frame.shape.equator * stretch, 1.02 * frame.bluntness)
+        outer = profile(frame.level * stretch, frame.shape.equator * stretch, 1.02 * frame.bluntness, _OPENING[frame.phase])
         return np.maximum(outer * (inner + wall), np.where(frame.level <= 1.0, floor + rim * wall, ABSENT))
 
     wall_mm = find_root(lambda x: frame.volume(epicardium(x)) - target_ml, 0.5, 60.0, 0.05, "wall thickness")

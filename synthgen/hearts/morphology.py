@@ -49,7 +49,7 @@ _BELOW_ANNULI_MM: Final = (5.0, 11.0)
 
 # The RV's first plane against the LV's. The septal tricuspid leaflet is attached apically of the mitral valve, by less
 # than 8 mm/m2 in health (Attenhofer Jost et al. 2007, doi 10.1161/CIRCULATIONAHA.106.619338); the outflow rises above.
-_RV_RISE_MM: Final = (-4.0, 2.0)
+_RV_RISE_MM: Final = (-3.0, 3.0)
 
 # Phenotypes of hypertrophy: share of patients, range of the wall's relative gain. Septal form: 62 % of patients
 # (Sultan 2021, clinicalimagingscience.org).
@@ -74,8 +74,11 @@ class ShapeRow:
     apical_thinning: tuple[float, float]
     basal_thickening: tuple[float, float]
     rv_length: tuple[float, float]
+    rv_fullness: Marginal
     rv_wall_mm: tuple[float, ...]
     trabeculation: float
+    apex_rise: Marginal
+    systolic_muscle: float
 
 
 # Papillary muscles weigh 6.6 g/m2 in hypertrophic hearts and 4.0 in carriers without hypertrophy (Gommans et al. 2016,
@@ -86,24 +89,29 @@ _THICK_TRABECULAE: Final = 1.2
 # Long-axis excursions: healthy MAPSE 12-15 mm, TAPSE 20-24 mm; sphericity of DCM: smaller length factor.
 SHAPES: Final[dict[Pathology, ShapeRow]] = {
     Pathology.NOR: ShapeRow(
-        Marginal(17.3, 0.5, 15.8, 18.8), Marginal(14, 1.8, 9, 19), Marginal(22, 3, 14, 30),
-        (2.1, 2.5), (0.35, 0.50), (0.15, 0.30), (0.92, 1.04), (2.8,), 1.0,
+        Marginal(16.0, 0.9, 13.8, 18.2), Marginal(14, 1.8, 9, 19), Marginal(22, 3, 14, 30),
+        (2.0, 2.4), (0.35, 0.50), (0.15, 0.30), (0.88, 1.08), Marginal(1.2, 0.3, 0.7, 2.2), (2.8,), 1.0,
+        Marginal(3.5, 1.5, 0.5, 7), 1.17,
     ),
     Pathology.MINF: ShapeRow(
-        Marginal(16.6, 0.6, 15.0, 18.4), Marginal(8, 1.8, 3, 13), Marginal(18, 3, 9, 27),
-        (2.1, 2.5), (0.35, 0.50), (0.25, 0.45), (0.84, 0.96), (2.8,), 1.0,
+        Marginal(15.1, 0.9, 12.8, 17.4), Marginal(8, 1.8, 3, 13), Marginal(18, 3, 9, 27),
+        (2.0, 2.5), (0.35, 0.50), (0.25, 0.45), (0.74, 1.02), Marginal(1.35, 0.4, 0.7, 2.6), (2.8,), 1.0,
+        Marginal(1.5, 1.2, 0, 5), 1.14,
     ),
     Pathology.DCM: ShapeRow(
-        Marginal(15.6, 0.5, 14.2, 17.0), Marginal(6, 1.5, 2, 10), Marginal(13, 4, 5, 24),
-        (2.3, 2.8), (0.30, 0.45), (0.15, 0.30), (0.88, 1.02), (2.8,), 1.25,
+        Marginal(14.7, 0.7, 13.0, 16.4), Marginal(6, 1.5, 2, 10), Marginal(13, 4, 5, 24),
+        (2.3, 2.8), (0.30, 0.45), (0.15, 0.30), (0.78, 1.06), Marginal(1.5, 0.5, 0.8, 3.0), (2.8,), 1.25,
+        Marginal(1.2, 1.0, 0, 4), 1.08,
     ),
     Pathology.HCM: ShapeRow(
-        Marginal(17.2, 0.6, 15.6, 18.8), Marginal(10, 2.0, 4, 16), Marginal(19, 3, 10, 28),
-        (1.8, 2.1), (0.30, 0.45), (0.0, 0.10), (0.82, 0.94), (3.5,), 0.8,
+        Marginal(17.8, 1.0, 15.4, 20.2), Marginal(10, 2.0, 4, 16), Marginal(19, 3, 10, 28),
+        (1.8, 2.1), (0.30, 0.45), (0.0, 0.10), (0.72, 0.98), Marginal(1.25, 0.4, 0.7, 2.6), (3.5,), 0.8,
+        Marginal(8.5, 4.0, 1, 17), 1.18,
     ),
     Pathology.ARV: ShapeRow(
-        Marginal(17.4, 0.6, 15.8, 19.0), Marginal(11, 2.0, 5, 17), Marginal(13, 4, 5, 25),
-        (2.1, 2.5), (0.35, 0.50), (0.15, 0.30), (0.98, 1.10), (2.2, 5.0), 1.0,
+        Marginal(15.7, 0.9, 13.5, 17.9), Marginal(11, 2.0, 5, 17), Marginal(13, 4, 5, 25),
+        (1.9, 2.3), (0.35, 0.50), (0.15, 0.30), (0.96, 1.2), Marginal(1.7, 0.6, 0.9, 3.5), (2.2, 5.0), 1.0,
+        Marginal(2.8, 1.5, 0, 7), 1.15,
     ),
 }  # fmt: skip
 
@@ -117,7 +125,9 @@ def left_shape(rng: np.random.Generator, pathology: Pathology, edv_ml: float) ->
     return LeftShape(
         length_mm=length,
         descent_mm=_labelled_descent(rng, row.mapse.draw(rng) * min(1.0, length / 88.0)),
-        equator=rng.uniform(0.16, 0.26),
+        apex_rise_mm=row.apex_rise.draw(rng),
+        systolic_muscle=Marginal(row.systolic_muscle, 0.07, 0.95, 1.4).draw(rng),
+        equator=rng.uniform(0.24, 0.36),
         bluntness=rng.uniform(*row.bluntness),
         ellipticity=rng.normal(0.015, 0.02),
         ellipse_angle_rad=rng.uniform(0.0, np.pi),
@@ -137,12 +147,14 @@ def left_shape(rng: np.random.Generator, pathology: Pathology, edv_ml: float) ->
 def right_shape(rng: np.random.Generator, pathology: Pathology) -> RightShape:
     """Draw the right ventricle's shape. The wall is thin in arrhythmogenic, thick in pressure-loaded abnormal RVs."""
     row = SHAPES[pathology]
-    lobe = RadialMode(order=3, amplitude=0.05, phase_rad=np.pi + 0.3, twist_rad=0.0)
+    lobe = RadialMode(order=3, amplitude=0.05, phase_rad=2.3, twist_rad=0.0)
     spread = ((2, 0.030), (3, 0.035), (4, 0.025), (5, 0.020))
     free_wall = tuple(radial_mode(rng, order, sd, 1.5) for order, sd in spread)
     return RightShape(
         length_fraction=rng.uniform(*row.rv_length),
-        rotation_rad=rng.normal(0.05, 0.08),
+        fullness=row.rv_fullness.draw(rng),
+        height=float(np.exp(rng.normal(0.0, 0.13))),
+        rotation_rad=rng.normal(0.05, 0.10),
         rise_mm=rng.uniform(*_RV_RISE_MM),
         descent_mm=_labelled_descent(rng, row.tapse.draw(rng)),
         wall_mm=row.rv_wall_mm[rng.integers(len(row.rv_wall_mm))] * rng.uniform(0.9, 1.15),

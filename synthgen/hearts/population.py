@@ -68,15 +68,15 @@ _LV_LOADING = 0.95
 TARGETS: Final[dict[Pathology, TargetRow]] = {
     Pathology.NOR: TargetRow(
         Marginal(74, 12, 50, 88), Marginal(61, 5.5, 51.5, 74), Marginal(90, 15, 58, 97.5),
-        Marginal(1.07, 0.08, 0.85, 1.3), (44, 72), Marginal(57, 10, 36, 82), 0.90, 0.75,
+        Marginal(1.07, 0.08, 0.85, 1.3), (44, 72), Marginal(61, 10, 40, 86), 0.90, 0.75,
     ),
     Pathology.MINF: TargetRow(
         Marginal(95, 22, 58, 150), Marginal(43, 12, 13, 39), Marginal(66, 18, 36, 110),
-        Marginal(1.25, 0.22, 0.7, 1.9), (35, 75), Marginal(67, 9, 45, 92), 0.20, 0.45,
+        Marginal(1.25, 0.22, 0.7, 1.9), (35, 75), Marginal(71, 10, 48, 96), 0.20, 0.45,
     ),
     Pathology.DCM: TargetRow(
         Marginal(155, 26, 103.5, 220), Marginal(18.5, 8, 7, 38.5), Marginal(96, 36, 42, 180),
-        Marginal(1.03, 0.32, 0.4, 1.9), (7, 70), Marginal(92, 14, 58, 130), 0.55, 0.25,
+        Marginal(1.03, 0.32, 0.4, 1.9), (7, 70), Marginal(96, 15, 60, 135), 0.55, 0.25,
     ),
     Pathology.HCM: TargetRow(
         Marginal(68, 18, 36, 108), Marginal(68, 9, 56.5, 88), Marginal(62, 17, 34, 104),
@@ -84,7 +84,7 @@ TARGETS: Final[dict[Pathology, TargetRow]] = {
     ),
     Pathology.ARV: TargetRow(
         Marginal(59, 20, 28, 108), Marginal(56, 6, 42, 70), Marginal(104, 26, 66, 180),
-        Marginal(1.15, 0.36, 0.3, 2.2), (7, 66), Marginal(43, 13, 22, 78), 0.40, 0.75,
+        Marginal(1.15, 0.36, 0.3, 2.2), (7, 66), Marginal(46, 13, 24, 82), 0.40, 0.75,
     ),
 }  # fmt: skip
 

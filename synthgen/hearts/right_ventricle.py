@@ -25,6 +25,7 @@ _RAYS, _RINGS = 60, 14  # quadrature nodes per level: equal areas
 _SOFT_EDGE_MM = 3.0  # the LV's border is blurred by so much in the quadrature, to be smooth in the size parameter
 _NECK = 60.0  # mm over which the LV's outer contour tapers above its base
 _LEVEL_STRIDE = 2
+_SYSTOLIC_FULLNESS = 0.85  # the apex is squeezed more than the base
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,18 +75,19 @@ def solve(subject: VirtualSubject, phase: Phase, z_mm: NDArray[np.float64], left
     """
     shape, systole = subject.right, phase is Phase.ES
     base = -shape.rise_mm + (shape.descent_mm if systole else 0.0)
-    apex = shape.length_fraction * subject.left.length_mm - (2.0 if systole else 0.0)
+    apex = shape.length_fraction * subject.left.length_mm - (subject.left.apex_rise_mm + 1.0 if systole else 0.0)
     target = subject.targets.rv_esv_ml if systole else subject.targets.rv_edv_ml
     neighbour = _extended(left, z_mm)
     septum = gaussian_filter1d(neighbour, 4.0, axis=1, mode="wrap")[:, ANGLES // 2]
     level = np.clip((z_mm - base) / (apex - base), 0.0, 1.0)
     quadrature = _Quadrature(shape, z_mm, (base, apex), level, neighbour)
+    fullness = shape.fullness * (_SYSTOLIC_FULLNESS if systole else 1.0)
 
     def volume(size: float) -> float:
-        return quadrature.volume_ml(_outline(shape, level, septum, size))
+        return quadrature.volume_ml(_outline(shape, fullness, level, septum, size))
 
     size = find_root(lambda x: volume(x) - target, 0.02, 6.0, TOLERANCE * target, "right ventricle")
-    outline = _outline(shape, level, septum, size)
+    outline = _outline(shape, fullness, level, septum, size)
     return RightVentricle(
         base_mm=base, apex_mm=apex, outline=outline, neighbour=neighbour, size=size, volume_ml=volume(size)
     )
@@ -99,18 +101,24 @@ def _extended(left: LeftVentricle, z_mm: NDArray[np.float64]) -> Table:
     return out
 
 
-def _outline(shape: RightShape, level: NDArray[np.float64], septum_mm: NDArray[np.float64], size: float) -> Table:
-    """Return the outline's ellipse per level: its depth scales with `size`, its height less so."""
+def _outline(
+    shape: RightShape, fullness: float, level: NDArray[np.float64], septum_mm: NDArray[np.float64], size: float
+) -> Table:
+    """Return the outline's ellipse per level: its depth scales with `size`, its height less so.
+
+    It hangs towards the diaphragm and leans with its anterior end towards the LV: together with what the LV cuts off
+    that is a triangle, whose acute margin lies inferior and away from the septum.
+    """
     flank = np.maximum(septum_mm, 12.0)
-    funnel = np.where(level < 0.25, 0.80 + 0.80 * level, 1.0)
-    depth = 25.5 * size**0.85 * np.maximum(1.0 - level**2.2, 0.0) ** 0.60 * funnel
-    overlap = (0.70 - 0.25 * level) * flank
+    narrowing = level**fullness
+    depth = 25.5 * size**0.85 * np.maximum(1.0 - narrowing**1.7, 0.0) ** 0.95
+    overlap = (0.86 + 0.22 * level) * flank
     half_depth = np.maximum(0.5 * (depth + overlap), 1e-2)
-    taper = 0.35 + 0.65 * np.sqrt(np.maximum(1.0 - level**2.6, 0.0))
-    half_height = np.maximum((1.34 - 0.26 * level) * 33.0 * (flank / 33.0) ** 0.6 * size**0.55 * taper, 1e-2)
+    height = (1.24 - 0.86 * narrowing) * shape.height * (flank / 33.0) ** 0.43 * size**0.53
+    half_height = np.maximum(33.0 * height, 1e-2)
     centre_x = -(flank + depth - half_depth)
-    centre_y = -9.0 * (1.0 - level) ** 1.5 + 2.0 * level
-    tilt = shape.rotation_rad + 0.16 * (1.0 - level)  # the anterior end leans towards the LV
+    centre_y = 13.0 + 5.5 * level
+    tilt = shape.rotation_rad + 0.48 - 0.13 * level
     return np.stack([half_depth, half_height, centre_x, centre_y, tilt], axis=1)
 
 

@@ -100,6 +100,8 @@ class LeftShape:
 
     length_mm: float
     descent_mm: float
+    apex_rise_mm: float
+    systolic_muscle: float
     equator: float
     bluntness: float
     ellipticity: float
@@ -125,6 +127,8 @@ class RightShape:
     """
 
     length_fraction: float
+    fullness: float
+    height: float
     rotation_rad: float
     rise_mm: float
     descent_mm: float

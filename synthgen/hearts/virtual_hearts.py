@@ -20,7 +20,7 @@ from synthgen.subjects import LabelScheme, SourceSubject
 DEFAULT_PIXELS: Final = 144
 DEFAULT_PIXEL_MM: Final = 1.5
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 """Counts up when the subjects of a seed change, so that nothing made from earlier ones is taken for theirs."""
 
 
