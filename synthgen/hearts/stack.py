@@ -167,7 +167,7 @@ class ImageFrame:
 def heart_origin(subject: VirtualSubject, end_diastole: PhaseGeometry) -> NDArray[np.float64]:
     """Return the heart frame's origin in the patient frame.
 
-    It lies where it was placed, or nearer to the body axis if the heart would touch the chest wall.
+    It lies where it was placed, or nearer to the body axis or the back if the heart would touch the chest wall.
     """
     axes = np.stack(heart_axes(subject.placement))
     origin = np.asarray(subject.placement.position_mm) - axes[2] * (0.45 * subject.left.length_mm)
@@ -177,11 +177,13 @@ def heart_origin(subject: VirtualSubject, end_diastole: PhaseGeometry) -> NDArra
     local = np.stack([radius * np.cos(angle), radius * np.sin(angle), end_diastole.z_mm[::4][level]], axis=1)
     surface = local @ axes + origin
     inward = -origin / np.hypot(origin[0], origin[1]) * (1.0, 1.0, 0.0)
+    backward = np.array([0.0, 1.0, 0.0])
     steps = np.arange(0.0, _SEATING_REACH_MM, _SEATING_STEP_MM)
-    left, posterior, superior = (surface + steps[:, None, None] * inward).astype(np.float32).transpose(2, 0, 1)
+    moves = (steps[:, None, None] * np.stack([inward, backward])).reshape(-1, 3)  # shortest first
+    left, posterior, superior = (surface + moves[:, None, :]).astype(np.float32).transpose(2, 0, 1)
     touching = chest_wall(subject.thorax, left, posterior, superior).cavity.max(axis=1) + _CLEARANCE_MM
     free = np.flatnonzero(touching <= 0)
-    return origin + inward * steps[free[0] if len(free) else int(touching.argmin())]
+    return origin + moves[free[0] if len(free) else int(touching.argmin())]
 
 
 def heart_axes(placement: Placement) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -38,6 +38,12 @@ def grid(pixel_mm: float = PIXEL_MM) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(np.float32), y.astype(np.float32)
 
 
+def muscle_ml(subject: VirtualSubject, phase: Phase) -> float:
+    """Return the muscle that readers contour: the mass at ED, more at ES."""
+    drawn = subject.left.systolic_muscle if phase is Phase.ES else 1.0
+    return drawn * subject.targets.lv_mass_g / MYOCARDIUM_G_PER_ML
+
+
 def rasterised(subject: VirtualSubject, geometry: PhaseGeometry, plane_mm: float) -> np.ndarray:
     """Count voxels of 2 mm slices, one of their borders at `plane_mm`; return mL by tissue code."""
     x, y = grid()
@@ -50,7 +56,7 @@ def rasterised(subject: VirtualSubject, geometry: PhaseGeometry, plane_mm: float
 
 @pytest.mark.parametrize(("pathology", "index"), CASES)
 def test_tables_enclose_targets(pathology, index):
-    """The solved tables enclose the sampled cavity volumes and the mass within 0.1 % at ED and ES."""
+    """The solved tables enclose the sampled cavity volumes and the muscle, more of it at ES, within 0.1 %."""
     subject, geometry = heart(pathology, index)
     targets = subject.targets
     for phase, lv, rv in (
@@ -59,7 +65,7 @@ def test_tables_enclose_targets(pathology, index):
     ):
         volumes = geometry[phase].volumes_ml
         assert volumes["lv"] == pytest.approx(lv, rel=1e-3)
-        assert volumes["myo"] * MYOCARDIUM_G_PER_ML == pytest.approx(targets.lv_mass_g, rel=1e-3)
+        assert volumes["myo"] == pytest.approx(muscle_ml(subject, phase), rel=1e-3)
         assert volumes["rv"] == pytest.approx(rv, rel=1e-3)
 
 
@@ -79,7 +85,7 @@ def test_label_volumes_meet_targets(pathology, index):
         here = geometry[phase]
         left = rasterised(subject, here, here.base_mm)
         assert left[Tissue.LV] == pytest.approx(lv, rel=0.02)
-        assert left[Tissue.MYO] * MYOCARDIUM_G_PER_ML == pytest.approx(targets.lv_mass_g, rel=0.02)
+        assert left[Tissue.MYO] == pytest.approx(muscle_ml(subject, phase), rel=0.02)
         assert rasterised(subject, here, here.rv_base_mm)[Tissue.RV] == pytest.approx(rv, rel=rv_tolerance)
 
 
@@ -141,7 +147,7 @@ def test_cylinder_volume():
 
 def test_profile_ends():
     """The LV's profile is 1 at the equator, 0 at the apex, open at the base, negative beyond the apex."""
-    values = profile(np.array([[0.0], [0.2], [1.0], [1.1]]), 0.2, 2.3)[:, 0]
+    values = profile(np.array([[0.0], [0.3], [1.0], [1.1]]), 0.3, 2.3, 0.8)[:, 0]
     assert values[1] == 1.0
     assert values[2] == 0.0
     assert 0.8 < values[0] < 1.0

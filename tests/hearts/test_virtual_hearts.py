@@ -134,7 +134,7 @@ def test_thin_slices_hold_the_sampled_volumes(index: int, pathology: Pathology) 
     t = subject.targets
     expected = {
         Phase.ED: (t.lv_edv_ml, t.lv_mass_g / 1.05, t.rv_edv_ml),
-        Phase.ES: (t.lv_esv_ml, t.lv_mass_g / 1.05, t.rv_esv_ml),
+        Phase.ES: (t.lv_esv_ml, subject.left.systolic_muscle * t.lv_mass_g / 1.05, t.rv_esv_ml),
     }
     for phase, targets in expected.items():
         volume = result.labels[phase]
