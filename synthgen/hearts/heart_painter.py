@@ -84,9 +84,7 @@ def _row_of(geometry: PhaseGeometry, z_mm: float) -> int:
     return int(np.searchsorted(geometry.z_mm, z_mm))
 
 
-def _masks(
-    endo: FloatMap, epi: FloatMap, right: FloatMap, *, contoured: bool
-) -> tuple[NDArray, NDArray, NDArray]:
+def _masks(endo: FloatMap, epi: FloatMap, right: FloatMap, *, contoured: bool) -> tuple[NDArray, NDArray, NDArray]:
     """Return LV, MYO (none unless `contoured`) and RV.
 
     Pixels that the raster cuts off the RV's thin horns are dropped: one piece per plane.

@@ -1,8 +1,9 @@
 """The left ventricle: endocardium and epicardium of one phase, solved to cavity volume and myocardial mass.
 
 A surface of revolution with a blunt profile, modulated around the axis; the wall follows a thickness pattern (base and
-septum thicker, apex thinner, hypertrophy, infarct) whose scale is solved so that the shell has the sampled mass. From
-ED to ES the base plane descends, the apex stays, the myocardial volume is conserved. An infarct keeps its ED wall.
+septum thicker, apex thinner, hypertrophy, infarct) whose scale is solved so that the shell has the sampled mass where
+readers contour it, which is where they see a cavity at ED. From ED to ES the base plane descends, the cavity's apex
+rises, and what readers draw as muscle grows: trabeculae and papillary muscles close up to it. An infarct keeps its wall.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from synthgen.hearts.polar import ABSENT, ANGLES, THETA, Table, bump, coverage, find_root, modes, volume_ml
 from synthgen.hearts.subject import LeftShape, VirtualSubject
-from synthgen.labels import Pathology, Phase
+from synthgen.labels import Phase
 
 MYOCARDIUM_G_PER_ML: Final = 1.05
 """Density of myocardium, as clinical mass is computed from contours."""
@@ -28,7 +29,7 @@ _BEYOND_BASE_MM = 3.1  # tables go on so far above the base plane, so that slice
 _BEYOND_APEX_MM = 34.0
 _APEX_WALL = 0.62  # thickness at the very apex relative to the wall scale
 _APEX_WALL_APICAL_HCM = 1.2
-_OPENING = {Phase.ED: 0.8, Phase.ES: 1.3}
+_OPENING = {Phase.ED: 0.8, Phase.ES: 1.3}  # how soon the cavity narrows above its equator; see `profile`
 _LEAST_WALL = 0.8  # an epicardium may come no closer than this part of the pattern
 
 
@@ -89,9 +90,9 @@ class _Frame:
 def profile(level: Table, equator: float, bluntness: float, opening: float) -> Table:
     """Return the normalised radius at `level` (0 base, 1 apex): 1 at the equator, 0 at the apex, negative beyond.
 
-    A superellipse of exponent `bluntness`, compressed above the equator so that the base stays open. Beyond the apex
-    the radius goes on with negative sign, so that linear interpolation between levels closes the surface in the right
-    place.
+    A superellipse of exponent `bluntness`, above the equator stretched along the axis by 1 / `opening`, so that the
+    base stays open. Beyond the apex the radius goes on with negative sign, so that linear interpolation between levels
+    closes the surface in the right place.
     """
     distance = np.abs(level - equator) / (1.0 - equator)
     square = 1.0 - np.where(level < equator, opening * distance, distance) ** bluntness
@@ -250,7 +251,9 @@ def _solve_shell(frame: _Frame, cavity: tuple[float, Table], target_ml: float, d
         if diastole is not None and frame.shape.infarct is not None:
             wall = (1.0 - frame.infarct) * wall + frame.infarct * diastole.wall
         stretch = length / (length + apex_wall * wall_mm)
-        outer = profile(frame.level * stretch, frame.shape.equator * stretch, 1.02 * frame.bluntness, _OPENING[frame.phase])
+        outer = profile(
+            frame.level * stretch, frame.shape.equator * stretch, 1.02 * frame.bluntness, _OPENING[frame.phase]
+        )
         return np.maximum(outer * (inner + wall), np.where(frame.level <= 1.0, floor + rim * wall, ABSENT))
 
     wall_mm = find_root(lambda x: frame.volume(epicardium(x)) - target_ml, 0.5, 60.0, 0.05, "wall thickness")

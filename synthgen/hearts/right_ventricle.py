@@ -1,4 +1,4 @@
-"""The right ventricle: in every short-axis plane a lobed ellipse that the left ventricle overlaps, solved to a volume.
+"""The right ventricle: in every short-axis plane a leaning ellipse that the left one overlaps, solved to a volume.
 
 The RV is what lies inside the outline and outside the LV's epicardium, from the tricuspid plane to its own apex. Its
 size parameter is solved by quadrature over the same outline that the painter draws, cut at the same planes.

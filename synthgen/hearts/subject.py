@@ -95,7 +95,8 @@ class Ripple:
 class LeftShape:
     """Shape of the left ventricle; lengths in mm, angles in the heart frame (0 lateral, 90 degrees inferior).
 
-    `descent_mm` is how far the base plane moves towards the apex from ED to ES.
+    From ED to ES the base plane moves towards the apex by `descent_mm` and the cavity's apex towards the base by
+    `apex_rise_mm`; the muscle that readers draw becomes `systolic_muscle` times as much.
     """
 
     length_mm: float
@@ -121,6 +122,9 @@ class LeftShape:
 @dataclass(frozen=True, kw_only=True)
 class RightShape:
     """Shape of the right ventricle; `length_fraction` is relative to the LV length.
+
+    `fullness` is the exponent of its narrowing from base to apex (high: wide until late), `height` a factor on its
+    extent across the septum, which its depth makes up for.
 
     `rise_mm` is how far the base lies above the LV's at ED, `descent_mm` how far it moves towards the apex until ES.
     `band_level` (0 base, 1 apex) and `band_angle_rad` place the moderator band.

@@ -20,8 +20,8 @@ DRAWS = 200
 ACDC_SUBJECTS = 20
 
 # Mean and SD of the 20 training subjects of each class: Khened et al. 2019, doi 10.1016/j.media.2018.10.004, feature
-# table; `wall` is the largest slice mean of wall thickness at ED. What the table calls mass is the muscle's volume in mL:
-# the experts' labels hold 98 mL in NOR.
+# table; `wall` is the largest slice mean of wall thickness at ED. What the table calls mass is the muscle's volume in
+# mL: the experts' labels hold 98 mL in NOR.
 COLUMNS = ("lv_edv", "lv_esv", "lv_ef", "rv_edv", "rv_esv", "rv_ef", "mass", "mass_per_volume", "wall")
 ACDC = {
     "NOR": ((130, 26), (52, 12), (60.3, 5.1), (153, 37), (69, 20), (55, 8), (98, 25), (0.75, 0.10), (8.3, 1.1)),
