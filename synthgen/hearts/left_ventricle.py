@@ -3,7 +3,8 @@
 A surface of revolution with a blunt profile, modulated around the axis; the wall follows a thickness pattern (base and
 septum thicker, apex thinner, hypertrophy, infarct) whose scale is solved so that the shell has the sampled mass where
 readers contour it, which is where they see a cavity at ED. From ED to ES the base plane descends, the cavity's apex
-rises, and what readers draw as muscle grows: trabeculae and papillary muscles close up to it. An infarct keeps its wall.
+rises, and what readers draw as muscle grows, since trabeculae and papillary muscles close up to it. An infarct keeps
+its ED wall.
 """
 
 from __future__ import annotations

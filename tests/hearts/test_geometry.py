@@ -112,6 +112,34 @@ def test_same_record_same_tables():
         assert np.array_equal(again[phase].rv_outline, geometry[phase].rv_outline)
 
 
+def test_no_contour_below_the_diastolic_cavity():
+    """Beyond the cavity's end at ED no muscle is labelled at either phase, though there is some."""
+    subject, geometry = heart(Pathology.NOR, 0)
+    x, y = grid()
+    end = subject.left.length_mm
+    for here in geometry.values():
+        assert here.epi[np.searchsorted(here.z_mm, end + 2.0)].max() > 0
+        inside, beyond = (heart_labels(subject, here, x, y, end + step) for step in (-1.0, 1.0))
+        assert (inside == Tissue.MYO).any()
+        assert not (beyond == Tissue.MYO).any()
+
+
+@pytest.mark.parametrize("pathology", Pathology)
+def test_right_ventricle_is_a_triangle_that_hangs(pathology):
+    """At mid-ventricle the RV reaches farthest from the septum inferiorly, and it is smaller there than at the base."""
+    subject, geometry = heart(pathology, 0)
+    x, y = grid()
+    here = geometry[Phase.ED]
+    span = here.rv_apex_mm - here.rv_base_mm
+    upper, middle = (
+        heart_labels(subject, here, x, y, here.rv_base_mm + part * span) == Tissue.RV for part in (0.15, 0.5)
+    )
+    row, column = np.nonzero(middle)
+    farthest = column <= np.quantile(column, 0.1)
+    assert y[row[farthest], 0].mean() > y[row, 0].mean()
+    assert np.count_nonzero(middle) < np.count_nonzero(upper)
+
+
 def test_infarct_does_not_thicken():
     """From ED to ES an infarct's wall hardly thickens, the remote wall thickens much more."""
     subject, geometry = heart(Pathology.MINF, 0)
