@@ -19,7 +19,7 @@ _CLOSED: Final = 0.5
 """Share of the outline of the LV's cavity in a slice from which myocardium closes around it."""
 
 _SEPTAL: Final = 0.15
-"""Share of the outline of the RV's cavity that is septum at least; 95 % of simulated slices below the first have 0.22."""
+"""Share of the outline of the RV's cavity that is septum at least; 95 % of simulated slices but the first have 0.22."""
 
 TRICUSPID_BELOW_MITRAL_MM: Final = 8.0
 """By how much the right ventricle begins below the left at end-systole, where both begin together at end-diastole.
