@@ -19,7 +19,7 @@ from synthgen.labels import Vendor
 _SHRINKAGE = 0.1
 _WIDEST = 2.5  # standard deviations; beyond it a style is not one that was seen
 
-_CERTAIN, _TYPICAL, _TRIES = 0.99, 0.7, 64
+_CERTAIN, _TYPICAL, _TRIES = 0.99, 0.6, 64
 """Where there are several vendors: probability from which a style is its vendor's, factor on the spread that is drawn
 from, and draws of which the first that is its vendor's counts. `benchmarks/README.md` has what they are worth."""
 
