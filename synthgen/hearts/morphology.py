@@ -2,7 +2,7 @@
 
 What the clinical targets do not fix. Angles in the heart frame: 0 lateral, 90 degrees inferior, 180 septal, 270
 anterior. Ranges without a source are set to the variety seen in cine images; lengths, fullness and what systole changes
-so that areas, extents and ends of labels, level by level, are in the mean those of ACDC's experts.
+so that areas, extents and ends of labels, level by level, are in the mean near those of ACDC's experts.
 """
 
 from __future__ import annotations

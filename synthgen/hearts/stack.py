@@ -24,7 +24,7 @@ _CLEARANCE_MM: Final = 2.0
 """Gap kept between pericardium and chest wall."""
 _SEATING_STEP_MM: Final = 2.0
 _SEATING_REACH_MM: Final = 50.0
-"""How finely and how far the heart may be moved towards the body axis to be clear of the wall."""
+"""How finely and how far the heart may be moved towards the body axis or the back to be clear of the wall."""
 
 
 @dataclass(frozen=True, kw_only=True)
