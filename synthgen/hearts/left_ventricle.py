@@ -73,7 +73,6 @@ class _Frame:
     z_mm: NDArray[np.float64]
     base_mm: float
     apex_mm: float
-    bluntness: float
     level: Table
     profile: Table
     outline: Table
@@ -162,16 +161,14 @@ def _apex(subject: VirtualSubject, phase: Phase) -> float:
 def _frame(shape: LeftShape, phase: Phase, z_mm: NDArray[np.float64], ends: tuple[float, float]) -> _Frame:
     base, apex = ends
     level = ((z_mm - base) / (apex - base))[:, None]
-    bluntness = shape.bluntness
     return _Frame(
         shape=shape,
         phase=phase,
         z_mm=z_mm,
         base_mm=base,
         apex_mm=apex,
-        bluntness=bluntness,
         level=level,
-        profile=profile(level, shape.equator, bluntness, _OPENING[phase]),
+        profile=profile(level, shape.equator, shape.bluntness, _OPENING[phase]),
         outline=_outline(shape, level, phase),
         infarct=_infarct_weight(shape, level),
         weight=coverage(z_mm, base, shape.length_mm),
@@ -252,9 +249,8 @@ def _solve_shell(frame: _Frame, cavity: tuple[float, Table], target_ml: float, d
         if diastole is not None and frame.shape.infarct is not None:
             wall = (1.0 - frame.infarct) * wall + frame.infarct * diastole.wall
         stretch = length / (length + apex_wall * wall_mm)
-        outer = profile(
-            frame.level * stretch, frame.shape.equator * stretch, 1.02 * frame.bluntness, _OPENING[frame.phase]
-        )
+        equator, bluntness = frame.shape.equator * stretch, 1.02 * frame.shape.bluntness
+        outer = profile(frame.level * stretch, equator, bluntness, _OPENING[frame.phase])
         return np.maximum(outer * (inner + wall), np.where(frame.level <= 1.0, floor + rim * wall, ABSENT))
 
     wall_mm = find_root(lambda x: frame.volume(epicardium(x)) - target_ml, 0.5, 60.0, 0.05, "wall thickness")

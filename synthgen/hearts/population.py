@@ -3,7 +3,7 @@
 Class means follow the 100 training subjects of ACDC (Bernard et al. 2018, doi 10.1109/TMI.2018.2837502), from the
 public feature table of Khened et al. 2019 (doi 10.1016/j.media.2018.10.004), whose mass is the muscle's volume in mL;
 class rules follow the challenge's pages.
-One rule is left out: HCM above 110 g/m2. ACDC's own HCM subjects measure 169 +- 53 g, about 90 g/m2, with papillary
+One rule is left out: HCM above 110 g/m2. ACDC's own HCM subjects measure 177 +- 56 g, about 95 g/m2, with papillary
 muscles in the cavity; rule and table cannot both hold, and the table is what images look like.
 """
 
