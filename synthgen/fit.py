@@ -27,7 +27,7 @@ from synthgen.engine.style_reference import STYLE_ENCODER
 from synthgen.engine.styles import fit_styles
 from synthgen.engine.tissue_maps import SEGMENTOR, TissueCohort, segmentor_of
 from synthgen.errors import InputError
-from synthgen.factors.codes import HeartCodes, codes_of, imposed
+from synthgen.factors.codes import HeartCodes, codes_of, imposed, without_specks
 from synthgen.factors.latents import LATENTS_FILE, LatentBank, SubjectLatents, encode_subject
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
@@ -60,6 +60,9 @@ from synthgen.volumes import Volume
 
 _HELD_OUT = 5
 """One subject in so many of each class calibrates F instead of training it."""
+
+_FLAT = 0.95
+"""Share of the pixels around the heart in one factor from which on SDNet has learnt nothing about them."""
 
 SHIPPED_BUNDLE = "default"
 """The bundle that comes with the package."""
@@ -284,7 +287,7 @@ def _train(
         label_vae=label_vae.vae.to("cpu").eval(),
         spade=cast("SpadeGenerator", generator.to("cpu").eval()),
         encoder=cast("StyleEncoder", encoder.to("cpu").eval()),
-        mixing=_train_mixing(subjects, slices, settings, run) if mixing else None,
+        mixing=_train_mixing(subjects, slices, settings, run, report) if mixing else None,
     )
 
 
@@ -300,13 +303,15 @@ def _train_mixing(
     slices: TrainingSlices,
     settings: _Settings,
     run: Callable[..., None],
+    report: Report,
 ) -> _MixingNetworks:
     """Train what takes hearts apart and mixes them; `run(name, objective, *stages before)` trains one."""
     preset, seed, device = settings.preset, settings.seed, settings.device
     pairs = collect_pairs(subjects)
     factors = SdnetObjective(slices, preset.sdnet, seed=seed, device=device)
     run("sdnet", factors)
-    factors.name_channels()
+    if factors.name_channels().sameness > _FLAT:
+        report.stage("sdnet: one factor holds all around the heart; images of --renderer sdnet show nothing there")
     known = pairs.select(~np.isin(pairs.subjects, _held_out(subjects, seed)))
     classifier = ClassifierObjective(known, preset.classifier, seed=seed, device=device)
     run("classifier", classifier)
@@ -391,7 +396,7 @@ def _anatomy(subject: PreparedSubject, name: str, net: SDNet) -> Anatomy:
     labels = np.stack([subject.labels[phase] for phase in Phase])
     images = torch.from_numpy(np.concatenate([subject.images[phase] for phase in Phase]))
     shown = codes_of(net.encode_images(images)[0].numpy()).reshape(labels.shape)
-    codes = imposed(shown, labels, heart)
+    codes = without_specks(imposed(shown, labels, heart), heart)
     if subject.pathology is not Pathology.NOR:
         codes = heart_only(codes, heart.show(codes))
     return Anatomy(subject_id=name, pathology=subject.pathology, codes=codes, spacing_mm=subject.spacing_mm)

@@ -12,8 +12,11 @@ from synthgen.build import build
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.verify import verify
 from synthgen.diagnosis import CLASS_RULES, judge
+from synthgen.engine.anatomies import ANATOMIES_FILE, AnatomyBank
+from synthgen.engine.generate import SDNET
 from synthgen.engine.recipe import Condition, Recipe
 from synthgen.evaluation.consistency import measure_consistency
+from synthgen.factors.codes import HeartCodes
 from synthgen.fit import trained_alike
 from synthgen.indices import measure
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
@@ -52,6 +55,19 @@ def test_its_segmentor_is_what_a_fit_on_patients_takes() -> None:
     bundle = load_bundle("default")
     assert trained_alike(bundle, SMALL.segmentor)
     assert not trained_alike(bundle, replace(SMALL.segmentor, hearts=10))
+
+
+def test_its_factors_show_the_body_too() -> None:
+    """Around every normal heart SDNet's factors tell several things apart: none holds nine pixels of ten."""
+    bundle = load_bundle("default")
+    heart = HeartCodes.of_channels(bundle.network(SDNET).names)
+    bank = AnatomyBank.from_tensors(bundle.tensors(ANATOMIES_FILE))
+    normal = bank.of_class(Pathology.NOR)
+    assert normal
+    for name in normal:
+        codes = bank[name].codes
+        pixels = np.bincount(codes[~heart.show(codes)])
+        assert pixels.max() < 0.9 * pixels.sum(), name
 
 
 def test_a_build_from_it_verifies(folder: Path) -> None:

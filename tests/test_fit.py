@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +105,19 @@ def test_a_fit_that_was_cut_off_goes_on(fitted: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny").rename(tmp_path / "moved")
     _fit(COHORT, tmp_path / "tiny")
     assert load_bundle(tmp_path / "tiny").description.files == uninterrupted
+
+
+def test_surroundings_that_are_all_the_same_are_told(
+    fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fit says so where one factor holds more of what is around the heart than the limit, and only there."""
+    shutil.copytree(fitted.with_name("tiny.work"), tmp_path / "tiny.work")
+    for limit, told in ((1.0, 0), (0.0, 1)):
+        monkeypatch.setattr(sys.modules[fit.__module__], "_FLAT", limit)
+        said: list[str] = []
+        _fit(COHORT, tmp_path / "tiny", Report(stage=said.append))
+        assert sum("nothing there" in line for line in said) == told
+        shutil.rmtree(tmp_path / "tiny")
 
 
 def test_two_fits_cannot_share_a_folder_of_work(tmp_path: Path) -> None:

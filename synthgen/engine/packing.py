@@ -17,7 +17,9 @@ from synthgen.factors.latents import decode_json, encode_json
 from synthgen.labels import Phase
 
 _LARGEST_STACK = 2 * 64 * 1024 * 1024
-_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 21}]
+_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 21, "pb": 0}]
+"""Of xz; a value is one byte, so nothing repeats every four (`pb`)."""
+
 _MEMORY = 64 << 20
 
 

@@ -32,11 +32,14 @@ class ChannelMatch:
         One per channel: the part of its pixels that lies in the tissue holding most of them, in [0, 1].
     dice
         By structure of the heart in lower case: overlap of the union of its channels with the labels, 0 if it has none.
+    sameness
+        The part of the pixels outside the heart that one channel alone holds, in [0, 1]: at 1 there is nothing to see.
     """
 
     names: tuple[str, ...]
     shares: tuple[float, ...]
     dice: dict[str, float]
+    sameness: float
 
 
 def match_channels(factors: NDArray[np.uint8], labels: NDArray[np.uint8]) -> ChannelMatch:
@@ -59,7 +62,9 @@ def match_channels(factors: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Cha
         own = np.array([name == structure.name.lower() for name in names])
         both = table[own, structure].sum()
         dice[structure.name.lower()] = float(2 * both / max(table[own].sum() + table[:, structure].sum(), 1))
-    return ChannelMatch(names=names, shares=tuple(float(share) for share in shares), dice=dice)
+    around = np.delete(table, HEART, axis=1).sum(axis=1)
+    sameness = float(around.max() / max(around.sum(), 1))
+    return ChannelMatch(names=names, shares=tuple(float(share) for share in shares), dice=dice, sameness=sameness)
 
 
 def with_whole_heart(names: Sequence[str], factors: NDArray[np.uint8], labels: NDArray[np.uint8]) -> tuple[str, ...]:

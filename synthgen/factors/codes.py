@@ -140,6 +140,22 @@ def imposed(codes: Codes, labels: Codes, heart: HeartCodes) -> Codes:
     return out
 
 
+def without_specks(codes: Codes, heart: HeartCodes) -> Codes:
+    """Return channel numbers `(..., H, W)` without single pixels around the heart that differ from all four neighbours.
+
+    They take the code that most of the four show, of equals the one above, below, before, after; none becomes heart.
+    Such pixels are noise of the image more often than anatomy, and take a tenth of what an anatomy takes when packed.
+    """
+    padded = np.pad(codes, [(0, 0)] * (codes.ndim - 2) + [(1, 1), (1, 1)], mode="edge")
+    middle, lower, upper = slice(1, -1), slice(None, -2), slice(2, None)
+    sides = ((lower, middle), (upper, middle), (middle, lower), (middle, upper))
+    around = np.stack([padded[..., rows, columns] for rows, columns in sides])
+    most = (around[:, None] == around).sum(axis=1).argmax(axis=0)
+    taken = np.take_along_axis(around, most[None], axis=0)[0]
+    speck = (around != codes).all(axis=0) & ~heart.show(codes) & ~heart.show(taken)
+    return np.where(speck, taken, codes)
+
+
 def structures_of(codes: Codes, heart: HeartCodes) -> Codes:
     """Return the label map, 0 to 3, of channel numbers of any shape."""
     table = np.zeros(NOBODY + 1, dtype=np.uint8)

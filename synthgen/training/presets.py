@@ -411,7 +411,7 @@ TINY = Preset(
         samples=40, batch_size=4, l1=10.0, ema=0.9, tables_from=None, calibration_batches=2,
     ),
     sdnet=SdnetSettings(
-        network={"widths": [8, 16, 16], "imaging_widths": [8, 8], "segmentor_width": 8},
+        network={"widths": [8, 16, 16], "imaging_widths": [8, 8], "segmentor_width": 8, "logit_norm": "batch"},
         discriminator={"widths": [8, 8]},
         samples=40, learning_rate=2e-3, rotation_degrees=15.0,
     ),
@@ -436,7 +436,7 @@ SMALL = Preset(
     perceptual=PerceptualSettings(samples=9_600),
     spade=SpadeSettings(samples=16_800, generator_rate=4e-4, l1=3.0, grain=5.0, look=10.0, ema=0.998),
     sdnet=SdnetSettings(
-        network={"widths": [8, 16, 32, 64, 64], "segmentor_width": 16},
+        network={"widths": [8, 16, 32, 64, 64], "segmentor_width": 16, "logit_norm": "batch"},
         discriminator={"widths": [16, 32, 32, 32]},
         samples=10_000,
         learning_rate=1e-3,
@@ -476,7 +476,7 @@ PAPER = Preset(
         discriminator={"widths": [64, 128, 256, 512], "scales": 2},
         samples=2_000_000, batch_size=32, tables_from=None,
     ),
-    sdnet=SdnetSettings(samples=400_000),  # sizes of the paper are the defaults of `SDNet`
+    sdnet=SdnetSettings(network={"logit_norm": "batch"}, samples=400_000),  # `SDNet`'s defaults are the paper's sizes
     classifier=ClassifierSettings(samples=400_000),
     mixing=MixingSettings(samples=400_000),
 )  # fmt: skip

@@ -52,6 +52,16 @@ def test_one_structure_may_own_two_channels_and_a_channel_nothing() -> None:
     assert match_channels(everything, even).names == ("mixed",)
 
 
+def test_what_one_channel_holds_around_the_heart_is_all_the_same() -> None:
+    """Lung and muscle apart: the larger one's share; in one channel: all of it, however the heart is divided."""
+    parts = factors_of(np.arange(6))
+    lung, muscle = ((tissue == LABELS).sum() for tissue in (Tissue.LUNG, Tissue.MUSCLE))
+    assert match_channels(parts, LABELS).sameness == max(lung, muscle) / (lung + muscle)
+    parts[:, 4] |= parts[:, 3]
+    parts[:, 3] = 0
+    assert match_channels(parts, LABELS).sameness == 1.0
+
+
 def test_a_structure_without_a_channel_is_given_the_one_that_shows_most_of_it() -> None:
     """A cavity that hides in the channel of the lung takes it over; channels of the heart keep their names."""
     parts = factors_of(np.arange(6))

@@ -102,6 +102,18 @@ def test_names_are_stored_with_the_network(tmp_path) -> None:
     assert torch.equal(again.encode_images(IMAGES)[0], net.encode_images(IMAGES)[0])
 
 
+def test_normalised_logits_leave_no_channel_out() -> None:
+    """Before it has learnt anything every channel is the largest somewhere; of the paper's some are nowhere."""
+    pixels = {}
+    for norm in ("batch", "none"):
+        nets = [initialise(SDNet(widths=[8, 8], logit_norm=norm), torch_stream(seed)) for seed in range(8)]
+        pixels[norm] = torch.stack([net.decompose(IMAGES[:, None]).sum((0, 2, 3)) for net in nets])
+    assert (pixels["batch"] > 0).all()
+    assert not (pixels["none"] > 0).all()
+    with pytest.raises(InputError, match="logit_norm"):
+        SDNet(logit_norm="layer")
+
+
 def test_a_name_is_missing() -> None:
     """Names must be as many as factors."""
     with pytest.raises(InputError, match="names of factors"):
