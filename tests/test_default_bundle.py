@@ -13,7 +13,8 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.verify import verify
 from synthgen.diagnosis import CLASS_RULES, judge
 from synthgen.engine.anatomies import ANATOMIES_FILE, AnatomyBank
-from synthgen.engine.generate import SDNET
+from synthgen.engine.generate import SDNET, Generator
+from synthgen.engine.plan import plan
 from synthgen.engine.recipe import Condition, Recipe
 from synthgen.evaluation.consistency import measure_consistency
 from synthgen.factors.codes import HeartCodes
@@ -68,6 +69,16 @@ def test_its_factors_show_the_body_too() -> None:
         codes = bank[name].codes
         pixels = np.bincount(codes[~heart.show(codes)])
         assert pixels.max() < 0.9 * pixels.sum(), name
+
+
+@pytest.mark.parametrize("pathology", [p for p in Pathology if p is not Pathology.NOR])
+def test_hearts_of_every_class_can_be_mixed(pathology: Pathology) -> None:
+    """Of thirty mixtures one passes at least: J mends seams and leaves hearts as large as they were."""
+    bundle = load_bundle("default")
+    generator = Generator(bundle)
+    recipe = Recipe(conditions=(Condition(pathology=pathology, count=4, method="mix"),), max_attempts=30)
+    subjects = [generator.generate(spec) for spec in plan(recipe, bundle)]
+    assert {subject.pathology for subject in subjects} == {pathology}
 
 
 def test_a_build_from_it_verifies(folder: Path) -> None:

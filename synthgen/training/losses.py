@@ -127,3 +127,13 @@ def outside(before: Tensor, after: Tensor, weight: Tensor) -> Tensor:
     (doi 10.1007/978-3-030-87199-4_15) on factors with their Phi, the background loss on images with their M.
     """
     return ((1 - weight) * (before - after).abs()).sum(1).mean()
+
+
+def area_change(before: Tensor, after: Tensor, structures: Sequence[Sequence[int]]) -> Tensor:
+    """Return how much `structures`, each some channels of `before` and `after (B, C, H, W)`, grow or shrink.
+
+    Absolute differences of areas over that of all structures before, averaged over slices that have any.
+    """
+    old, new = (torch.stack([part[:, list(own)].sum((1, 2, 3)) for own in structures], 1) for part in (before, after))
+    whole = old.sum(1)
+    return ((new - old).abs().sum(1) / whole.clamp(min=1)).sum() / (whole > 0).sum().clamp(min=1)

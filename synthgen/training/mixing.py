@@ -2,6 +2,9 @@
 
 Thermos et al. 2021 (DAA-GAN), doi 10.1007/978-3-030-87199-4_15, equations 1 and 2. In the published code the pathology
 loss is taken on a detached image and trains nothing; here its gradient passes through F and the decoder into J.
+
+One loss is added: structures keep their areas. J answers for seams. Left alone it thickened walls by a pixel on either
+side, so that the critic saw grey where trabeculae are, and dilated ventricles had walls that no gate lets pass.
 """
 
 from __future__ import annotations
@@ -66,11 +69,28 @@ class MixedBatch:
     classes: Tensor
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MadeBatch:
+    """What becomes of a `MixedBatch`.
+
+    Attributes
+    ----------
+    images
+        `(2 B, 1, H, W)` of the refined factors.
+    factors, probability
+        `(2 B, C, H, W)`, the refined factors: one-hot with the gradient of the softmax, and the softmax.
+    """
+
+    images: Tensor
+    factors: Tensor
+    probability: Tensor
+
+
 class MixingObjective(KeyedObjective):
     """Trains `modules["injector"]`, a `NoiseInjector`, and `modules["heart_critic"]`; nothing else.
 
-    Which loss trains what: the critic's own loss the critic; adversarial, pathology, consistency and background the
-    injector.
+    Which loss trains what: the critic's own loss the critic; adversarial, pathology, consistency, background and area
+    the injector.
 
     Parameters
     ----------
@@ -112,9 +132,9 @@ class MixingObjective(KeyedObjective):
             self.set_rate(optimizer, settings.learning_rate, step, hold=0.5)
         self.injector.train(), self.critic.train()
         batch = self.mixed_batch(rows, step)
-        image, soft = self.made(batch, step)
-        report = self.critic_step(batch, image.detach())
-        terms = self.injector_terms(batch, image, soft)
+        made = self.made(batch, step)
+        report = self.critic_step(batch, made.images.detach())
+        terms = self.injector_terms(batch, made)
         self.optimizers["injector"].zero_grad(set_to_none=True)
         torch.stack([getattr(settings, name) * term for name, term in terms.items()]).sum().backward()
         self.optimizers["injector"].step()
@@ -146,15 +166,15 @@ class MixingObjective(KeyedObjective):
             classes=torch.from_numpy(self.pairs.classes[donors]).to(self.device),
         )
 
-    def made(self, batch: MixedBatch, step: int) -> tuple[Tensor, Tensor]:
-        """Return images `(2 B, 1, H, W)` of the refined factors, and the refined factors' probabilities.
+    def made(self, batch: MixedBatch, step: int) -> MadeBatch:
+        """Return what J makes of a batch, and SDNet's decoder of that.
 
         Chance, of the patch and of the Gumbel-softmax, acts where the arithmetic took place.
         """
         logits = self.injector(batch.mixed, batch.patch)
         chance = gumbel(tuple(logits.shape), torch_stream(self.seed, step, 1, Stage.TRAINING_NOISE)).to(self.device)
         hard, soft = gumbel_softmax(logits, batch.weight * chance, self.settings.temperature)
-        return self.model.decoder(hard, batch.modality), soft
+        return MadeBatch(images=self.model.decoder(hard, batch.modality), factors=hard, probability=soft)
 
     def critic_step(self, batch: MixedBatch, made: Tensor) -> dict[str, float]:
         """Update the critic: hearts as they were scanned against hearts as they were made (LD of equation 1)."""
@@ -165,16 +185,18 @@ class MixingObjective(KeyedObjective):
         self.optimizers["heart_critic"].step()
         return {"critic": loss.item()}
 
-    def injector_terms(self, batch: MixedBatch, made: Tensor, soft: Tensor) -> dict[str, Tensor]:
+    def injector_terms(self, batch: MixedBatch, made: MadeBatch) -> dict[str, Tensor]:
         """Return the injector's losses; critic, classifier and decoder get no gradient."""
         with frozen(self.critic):
-            judged = self.critic(made, batch.heart)
-        guessed = self.classifier(made.unflatten(0, (-1, 2))[:, :, 0])
+            judged = self.critic(made.images, batch.heart)
+        guessed = self.classifier(made.images.unflatten(0, (-1, 2))[:, :, 0])
+        heart = self.heart_codes
         return {
             "adversarial": 0.5 * losses.weighted_least_squares(judged, 1.0),
             "pathology": fn.cross_entropy(guessed, batch.classes),
-            "consistency": losses.outside(batch.mixed, soft, batch.weight),
-            "background": losses.outside(batch.images, made, batch.changing),
+            "consistency": losses.outside(batch.mixed, made.probability, batch.weight),
+            "background": losses.outside(batch.images, made.images, batch.changing),
+            "area": losses.area_change(batch.mixed, made.factors, (heart.lv, heart.myo, heart.rv)),
         }
 
     def _mix(self, own: Codes, other: Codes, row: np.int64, donor: np.int64) -> Mixture:

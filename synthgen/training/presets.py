@@ -331,8 +331,8 @@ class MixingSettings:
         Arguments of `NoiseInjector` (without the number of factors) and `HeartCritic`.
     samples, batch_size
         Levels, each with both phases, so twice as many slices.
-    adversarial, pathology, consistency, background
-        Loss weights.
+    adversarial, pathology, consistency, background, area
+        Loss weights; the last is not the paper's.
     temperature
         Of the Gumbel-softmax.
     blur_pixels
@@ -352,6 +352,7 @@ class MixingSettings:
     pathology: float = 1.0
     consistency: float = 10.0
     background: float = 10.0
+    area: float = 10.0
     temperature: float = 1.0
     blur_pixels: float = BLUR_PIXELS
     noise_pixels: float = 2.0

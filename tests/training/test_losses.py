@@ -84,3 +84,16 @@ def test_grain_counts_strength_and_not_pattern() -> None:
     losses.grain_distance(strong, other).backward()
     assert strong.grad is not None
     assert float((strong.grad * strong.detach()).sum()) > 0
+
+
+def test_moving_costs_no_area_and_growing_does() -> None:
+    """A structure that moves is free; one that takes a quarter of its neighbour's pixels costs them twice."""
+    before = torch.zeros(3, 4, 8, 8)
+    before[:, 0] = 1
+    before[:2, 0, :4], before[:2, 1, :4, :4], before[:2, 2, :4, 4:] = 0, 1, 1
+    structures = ((1,), (2, 3))
+    assert float(losses.area_change(before, before.flip(2, 3), structures)) == 0
+    after = before.clone()
+    after[:2, 1, 0], after[:2, 3, 0, :4] = 0, 1
+    assert float(losses.area_change(before, after, structures)) == pytest.approx(8 / 32)
+    assert float(losses.area_change(before[2:], before[2:], structures)) == 0

@@ -25,12 +25,12 @@ def touched(module: nn.Module) -> bool:
     return any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in module.parameters())
 
 
-@pytest.mark.parametrize("term", ["adversarial", "pathology", "consistency", "background"])
+@pytest.mark.parametrize("term", ["adversarial", "pathology", "consistency", "background", "area"])
 def test_each_loss_trains_the_injector_and_nothing_else(term: str) -> None:
     """Every term reaches J, the pathology loss through F and the decoder; critic, F and SDNet get no gradient."""
     task = mixing()
     batch = task.mixed_batch(ROWS, 0)
-    task.injector_terms(batch, *task.made(batch, 0))[term].backward()
+    task.injector_terms(batch, task.made(batch, 0))[term].backward()
     assert touched(task.injector)
     assert not any(touched(net) for net in (task.critic, task.classifier, task.model))
 
@@ -40,7 +40,7 @@ def test_the_critic_step_trains_the_critic_only() -> None:
     task = mixing()
     batch = task.mixed_batch(ROWS, 0)
     before = [p.clone() for p in task.critic.parameters()]
-    task.critic_step(batch, task.made(batch, 0)[0].detach())
+    task.critic_step(batch, task.made(batch, 0).images.detach())
     assert any(not torch.equal(a, b) for a, b in zip(before, task.critic.parameters(), strict=True))
     assert not touched(task.injector)
 
