@@ -1,14 +1,15 @@
 """Mixed hearts: one heart through the stack, of their class, and the same to two kinds of classifiers.
 
 Of every dataset (built with `--method mix`, or `latent` beside it): the share of subjects that satisfy the rule of
-their class, measured again on the written labels; coherence through the stack at end-diastole, beside the source
-cohort's 5 to 95 % band (median, the share inside the band; 0.9 for the source itself); and how F, which selected the
-mixtures, and residual networks, another family trained on simulated hearts alone, judge them: the share that each takes
-for the class, how often they agree, and the rank correlation of their confidences. The residual networks are those of
-the arm `oracle` of a study by class at the standard tier (`synthgen evaluate rebalance hearts:150 --tier standard --out
-STUDY`); what they make of unseen hearts of the class, and how often they take others for it, is said first.
+their class, measured again on the written labels; how many attempts a subject took; coherence through the stack at
+end-diastole, beside the source cohort's 5 to 95 % band (median, the share inside the band; 0.9 for the source itself);
+and how F, which selected the mixtures, and residual networks, another family trained on simulated hearts alone, judge
+them: the share that each takes for the class, how often they agree, and the rank correlation of their confidences. The
+residual networks are those of the arm `oracle` of a study by class at the standard tier (`synthgen evaluate rebalance
+hearts:150 --tier standard --out STUDY`), none without it; what they make of unseen hearts of the class, and how often
+they take others for it, is said first.
 
-    python benchmarks/mixtures.py DATASET [DATASET ...] --study STUDY --source hearts:80 --work DIR
+    python benchmarks/mixtures.py DATASET [DATASET ...] [--study STUDY] --source hearts:80 --work DIR
 """
 
 from __future__ import annotations
@@ -86,11 +87,11 @@ def judges(study: Path, pathology: Pathology) -> list[ResidualClassifier]:
 
 @click.command(help=__doc__)
 @click.argument("datasets", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--study", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--study", type=click.Path(exists=True, path_type=Path), help="Whose residual networks judge.")
 @click.option("--source", default="hearts:80", show_default=True)
 @click.option("--bundle", "name", default="default", show_default=True, help="Whose F judges.")
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder for the prepared source.")
-def main(datasets: tuple[Path, ...], study: Path, source: str, name: str, work: Path) -> None:
+def main(datasets: tuple[Path, ...], study: Path | None, source: str, name: str, work: Path) -> None:
     """Print the tables."""
     bundle = load_bundle(name)
     grid: Mapping[str, float] = {"pixels": bundle.description.image_size, "spacing_mm": bundle.description.spacing_mm}
@@ -105,15 +106,19 @@ def main(datasets: tuple[Path, ...], study: Path, source: str, name: str, work: 
 
 
 def report(
-    folder: Path, bands: Mapping[str, NDArray], selecting: tuple[torch.nn.Module, Mapping[str, float]], study: Path
+    folder: Path,
+    bands: Mapping[str, NDArray],
+    selecting: tuple[torch.nn.Module, Mapping[str, float]],
+    study: Path | None,
 ) -> None:
     """Print what is found in one dataset."""
     made, scans = StoredDataset(folder), []
-    ruled, rows = 0, []
+    ruled, rows, attempts = 0, [], []
     for subject in map(made.read, made.ids):
         found = measure(subject.labels, subject.body)
         verdicts = judge(subject.pathology, found, subject.body.sex if subject.body else None)
         ruled += all(verdict.passed for verdict in verdicts if verdict.judged)
+        attempts.append(int(subject.record["attempt"]) + 1)
         label = subject.labels[Phase.ED]
         rows.append(coherence(label.voxels, label.spacing_mm))
         scan = SourceSubject(
@@ -126,6 +131,8 @@ def report(
         )
         scans.append(scan)
     click.echo(f"\n{folder.name}: {len(scans)} subjects; class rule satisfied by {ruled}")
+    first = np.mean(np.array(attempts) == 1)
+    click.echo(f"attempts per subject: mean {np.mean(attempts):.1f}, one for {first:.2f}, at most {max(attempts)}")
     for metric, (low, high) in bands.items():
         values = np.array([row[metric] for row in rows])
         measured = values[np.isfinite(values)]
@@ -135,6 +142,8 @@ def report(
     network, grid = selecting
     f = confidences(network, [prepare(scan, **grid) for scan in scans])
     click.echo(f"taken for the class by F: {np.mean(f.argmax(1) == own):.3f}")
+    if study is None:
+        return
     seen = [prepare(scan, pixels=SIZES.pixels, spacing_mm=SIZES.spacing_mm) for scan in scans]
     for judge_of_class in judges(study, scans[0].pathology):
         other = confidences(judge_of_class, seen)
