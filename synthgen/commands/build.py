@@ -42,7 +42,13 @@ if TYPE_CHECKING:
     default=None,
     help="Short-axis scan (NIfTI) whose style all images get; --vendor says what they are called.",
 )
-@click.option("--severity", "span", default=None, metavar="LO:HI", help="From 0, normal, to 1, the full class.")
+@click.option(
+    "--severity",
+    "span",
+    default=None,
+    metavar="LO:HI",
+    help="From 0, normal, to 1, the full class; near 0 few satisfy its rule.",
+)
 @click.option(
     "--correlation",
     default=None,

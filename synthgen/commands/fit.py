@@ -21,7 +21,12 @@ _KINDS = ("hearts", "acdc", "mnms", "nifti", "tissues")
 @click.command()
 @click.argument("cohort")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the bundle; must not exist.")
-@click.option("--preset", default="small", show_default=True, help="Row of the table of network sizes and budgets.")
+@click.option(
+    "--preset",
+    default="small",
+    show_default=True,
+    help="Sizes and lengths of trainings: small; paper, for a GPU; tiny, seconds for tests, too little to build from.",
+)
 @click.option("--budget", type=float, default=1.0, show_default=True, help="Factor on the length of every training.")
 @click.option("--vendor", "letters", multiple=True, help="Fit on subjects of this vendor alone; repeat for several.")
 @click.option(

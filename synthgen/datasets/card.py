@@ -63,10 +63,15 @@ _LIMITS = (
     "No claim of privacy is made about the data that a generator was fitted on.",
 )
 
-_METHODS = (
-    "anatomy: S. Amirrajab et al., SASHIMI 2022, LNCS 13570:34–42, arXiv 2209.04223",
-    "images: S. Amirrajab et al., Comput. Med. Imaging Graph. 101:102123, 2022, doi 10.1016/j.compmedimag.2022.102123",
-)
+_ANATOMIES: Mapping[str, str] = {
+    "latent": "anatomy: S. Amirrajab et al., SASHIMI 2022, LNCS 13570:34–42, arXiv 2209.04223",
+    "mix": "anatomy: S. Thermos et al., MICCAI 2021, arXiv 2107.01748, doi 10.1007/978-3-030-87199-4_15",
+}
+_IMAGES: Mapping[str, str] = {
+    "spade": "images: S. Amirrajab et al., Comput. Med. Imaging Graph. 101:102123, 2022, "
+    "doi 10.1016/j.compmedimag.2022.102123",
+    "sdnet": "images: A. Chartsias et al., Med. Image Anal. 58:101535, 2019, doi 10.1016/j.media.2019.101535",
+}
 _CLASSES = "classes: O. Bernard et al. (ACDC), IEEE TMI 37(11):2514–2525, 2018, doi 10.1109/TMI.2018.2837502"
 
 
@@ -139,8 +144,18 @@ def citations(manifest: Manifest) -> list[str]:
     """Return what to cite, one line each, the program first."""
     own = f"synthgen {manifest.generator.version}, dataset version {manifest.version}, {manifest.content_id}"
     data = [source.citation for source in sources_of(manifest)]
-    lines = [own, *(_METHODS if manifest.models else ()), *data, manifest.legal.citation, _CLASSES]
+    lines = [own, *(_methods(manifest) if manifest.models else ()), *data, manifest.legal.citation, _CLASSES]
     return list(dict.fromkeys(_text(line) for line in lines if line))
+
+
+def _methods(manifest: Manifest) -> list[str]:
+    """Return whose methods drew anatomies and images, as the request names them."""
+    recipe = manifest.plan.get("recipe")
+    asked = recipe if isinstance(recipe, dict) else {}
+    conditions = asked.get("conditions")
+    drawn = {c.get("method") for c in conditions if isinstance(c, dict)} if isinstance(conditions, list) else set()
+    anatomies = [text for method, text in _ANATOMIES.items() if method in (drawn or {"latent"})]
+    return [*anatomies, _IMAGES["sdnet" if asked.get("renderer") == "sdnet" else "spade"]]
 
 
 def _counts(subjects: Sequence[RecordEntry]) -> str:

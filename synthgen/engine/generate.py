@@ -142,10 +142,11 @@ class Generator:
             rejected.append([verdict.name for verdict in verdicts if not verdict.passed])
         counts = Counter(reason for reasons in rejected for reason in reasons)
         listed = "; ".join(f"{reason} ({count})" for reason, count in counts.most_common())
+        hint = " Nearer to severity 1 it is easier." if spec.method == "latent" and spec.severity < 0.5 else ""
         how = f"at severity {spec.severity:.2f} from recipient {spec.recipient}"
         raise UnreachableError(
             f"{spec.subject_id}: class {spec.pathology} was out of reach in {spec.max_attempts} "
-            f"{'mixtures' if spec.method == 'mix' else f'draws {how}'}. Failed: {listed}."
+            f"{'mixtures' if spec.method == 'mix' else f'draws {how}'}. Failed: {listed}.{hint}"
         )
 
     def _attempt(self, spec: SubjectSpec, attempt: int) -> tuple[_Made | None, list[Verdict]]:

@@ -130,6 +130,14 @@ class Condition(BaseModel):
         return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big")
 
 
+def _shown(value: object) -> str:
+    """Return a value at fault in a few words; of a table what was given in it."""
+    if not isinstance(value, dict):
+        return repr(value)[:80]
+    given = {name: entry for name, entry in value.items() if isinstance(entry, str | int | float | tuple)}
+    return ", ".join(f"{name} {entry}" for name, entry in given.items())[:80] or "something else"
+
+
 class Recipe(BaseModel):
     """What is asked for.
 
@@ -202,8 +210,8 @@ class Recipe(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "recipe"
-            shown = repr(first.get("input"))[:80]
-            raise InputError(subject, expected=f"{place}: {first['msg']}", got=shown) from None
+            expected = first["msg"].removeprefix("Value error, ")
+            raise InputError(subject, expected=f"{place}: {expected}", got=_shown(first.get("input"))) from None
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -47,6 +47,18 @@ def test_the_card_says_sources_limits_and_citation(manifest):
     assert manifest.content_id in text
 
 
+def test_the_card_cites_the_methods_that_made_it(manifest):
+    """Whoever mixes or draws with SDNet cites those, each method once; without a generator nobody is."""
+    by_name = {"SASHIMI": "latent", "Thermos": "mix", "Comput. Med. Imaging": "spade", "Chartsias": "sdnet"}
+    models = ({"name": "default"},)
+    for methods, renderer in ((["latent"], "spade"), (["mix", "mix"], "spade"), (["latent", "mix"], "sdnet")):
+        plan = {"recipe": {"conditions": [{"method": method} for method in methods], "renderer": renderer}}
+        text = dataset_card(manifest.model_copy(update={"plan": plan, "models": models}))
+        assert {used for name, used in by_name.items() if name in text} == {*methods, renderer}
+        assert text.count("Thermos") <= 1
+    assert not any(name in dataset_card(manifest.model_copy(update={"models": ()})) for name in by_name)
+
+
 def test_texts_of_others_cannot_break_the_page(manifest):
     """A name with markup or line breaks stays one harmless line."""
     source = {"name": "a\n# b | <script>", "licence": "x"}

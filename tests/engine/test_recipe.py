@@ -26,6 +26,16 @@ def test_a_recipe_survives_its_file(tmp_path):
     assert written.count == 170
 
 
+def test_options_that_exclude_each_other_are_told_in_words():
+    """The message says what was given, not how it looks inside the program."""
+    wanted = {"pathology": Pathology.HCM, "count": 2, "method": "mix", "severity": (0.5, 0.6), "vendor": None}
+    with pytest.raises(InputError) as caught:
+        Recipe.parse({"conditions": [wanted]}, subject="options")
+    assert "severity belongs to the method latent" in str(caught.value)
+    assert "got pathology HCM, count 2, method mix, severity (0.5, 0.6)" in str(caught.value)
+    assert not any(word in str(caught.value) for word in ("Value error", "<", "None"))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
