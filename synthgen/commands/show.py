@@ -27,7 +27,7 @@ _INDICES = {
     "rv_esv_ml": "RV ESV, ml",
     "rv_ef_percent": "RV EF, %",
     "lv_mass_ed_g": "LV mass, g",
-    "wall_ed_max_mm": "thickest wall, mm",
+    "wall_ed_segment_max_mm": "thickest segment, mm",
 }
 """The indices that a summary tells, and how it names them."""
 

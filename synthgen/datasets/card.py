@@ -49,7 +49,7 @@ _INDICES: Mapping[str, str] = {
     "lv_mass_ed_g": "LV mass (g)",
     "rv_edv_ml": "RV EDV (ml)",
     "rv_ef_percent": "RV EF (%)",
-    "wall_ed_max_mm": "thickest wall (mm)",
+    "wall_ed_segment_max_mm": "thickest segment (mm)",
 }
 
 _LIMITS = (
