@@ -73,7 +73,7 @@ def test_its_factors_show_the_body_too() -> None:
 
 @pytest.mark.parametrize("pathology", [p for p in Pathology if p is not Pathology.NOR])
 def test_hearts_of_every_class_can_be_mixed(pathology: Pathology) -> None:
-    """Of thirty mixtures one passes at least: J mends seams and leaves hearts as large as they were."""
+    """Of thirty mixtures one passes at least; where J thickened walls F refused all thirty of an ARV subject."""
     bundle = load_bundle("default")
     generator = Generator(bundle)
     recipe = Recipe(conditions=(Condition(pathology=pathology, count=4, method="mix"),), max_attempts=30)

@@ -3,8 +3,8 @@
 Thermos et al. 2021 (DAA-GAN), doi 10.1007/978-3-030-87199-4_15, equations 1 and 2. In the published code the pathology
 loss is taken on a detached image and trains nothing; here its gradient passes through F and the decoder into J.
 
-One loss is added: structures keep their areas. J answers for seams. Left alone it thickened walls by a pixel on either
-side, so that the critic saw grey where trabeculae are, and dilated ventricles had walls that no gate lets pass.
+One loss is added: structures keep their areas. J answers for seams. Left alone it thickened walls by a pixel
+and a half, and many dilated ventricles had walls too thick for their class.
 """
 
 from __future__ import annotations
