@@ -35,7 +35,13 @@ _INDICES = {
 @click.command()
 @click.argument("path", type=FOLDER)
 @click.option("--sheet", type=FOLDER, default=None, help="Draw a preview of a dataset into this PNG file.")
-@click.option("--rows", type=click.IntRange(1, 100), default=5, show_default=True, help="Subjects on the preview.")
+@click.option(
+    "--rows",
+    type=click.IntRange(1, 100),
+    default=5,
+    show_default=True,
+    help="Subjects on it: several classes and vendors.",
+)
 @json_option
 def show(path: Path, sheet: Path | None, rows: int, as_json: bool) -> None:
     """Say what is in PATH: the folder of a dataset or a bundle, or the name of a bundle that comes with the program."""

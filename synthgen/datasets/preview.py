@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from synthgen.datasets.manifest import COLOURS
 from synthgen.datasets.reader import StoredDataset
 from synthgen.errors import InputError
-from synthgen.labels import HEART, Phase, Tissue
+from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
 from synthgen.subjects import SyntheticSubject
 
 TILE = 144
@@ -30,7 +31,7 @@ _DIM = (165, 165, 170)
 
 
 def draw_sheet(subjects: Sequence[SyntheticSubject] | StoredDataset, *, rows: int = 5) -> Image.Image:
-    """Return the preview of the first `rows` subjects by id.
+    """Return the preview of `rows` subjects, by id: of several classes and vendors if there are any; see `varied`.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def draw_sheet(subjects: Sequence[SyntheticSubject] | StoredDataset, *, rows: in
     InputError
         If there is no subject to draw.
     """
-    shown = _first(subjects, rows)
+    shown = _shown(subjects, rows)
     if not shown:
         raise InputError("preview", expected="at least one subject and one row", got=f"{len(subjects)} and {rows}")
     width = _CAPTION + 2 * len(_LEVELS) * 2 * (TILE + _GAP)
@@ -70,10 +71,30 @@ def png_bytes(sheet: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def _first(subjects: Sequence[SyntheticSubject] | StoredDataset, rows: int) -> list[SyntheticSubject]:
+def varied(kinds: Mapping[str, tuple[Pathology, Vendor]], rows: int) -> list[str]:
+    """Return `rows` ids of subjects, or all, in order: of every class as many as can be, then of every vendor.
+
+    Parameters
+    ----------
+    kinds
+        Class and vendor of every subject by its id.
+    """
+    left, chosen, shown = sorted(kinds), list[str](), Counter[object]()
+    while left and len(chosen) < rows:
+        rarest = min(left, key=lambda name: [shown[kind] for kind in (*kinds[name], kinds[name])])
+        left.remove(rarest)
+        chosen.append(rarest)
+        shown.update([*kinds[rarest], kinds[rarest]])
+    return sorted(chosen)
+
+
+def _shown(subjects: Sequence[SyntheticSubject] | StoredDataset, rows: int) -> list[SyntheticSubject]:
     if isinstance(subjects, StoredDataset):
-        return [subjects.read(subject_id) for subject_id in sorted(subjects.ids)[:rows]]
-    return sorted(subjects, key=lambda subject: subject.subject_id)[:rows]
+        kinds = {entry.id: (entry.pathology, entry.vendor) for entry in subjects.manifest.subjects}
+        return [subjects.read(subject_id) for subject_id in varied(kinds, rows)]
+    by_id = {subject.subject_id: subject for subject in subjects}
+    kinds = {name: (subject.pathology, subject.vendor) for name, subject in by_id.items()}
+    return [by_id[name] for name in varied(kinds, rows)]
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

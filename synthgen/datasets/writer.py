@@ -37,7 +37,7 @@ from synthgen.datasets.manifest import (
     record_path,
     this_program,
 )
-from synthgen.datasets.preview import draw_sheet, png_bytes
+from synthgen.datasets.preview import draw_sheet, png_bytes, varied
 from synthgen.datasets.reader import StoredDataset, read_subject
 from synthgen.datasets.record import FileEntry, SubjectEntry, SubjectRecord
 from synthgen.datasets.staging import stage_subject, store_subject
@@ -374,8 +374,10 @@ class DatasetWriter:
     def _publish(self, extra: dict[str, object], preview_rows: int) -> Path:
         records = [self._records[subject_id] for subject_id in self._plan.subject_ids]
         if preview_rows > 0:
-            first = sorted((record for record, _ in records), key=lambda record: record.id)[:preview_rows]
-            sheet = draw_sheet([read_subject(self._folder, record, self._plan.container) for record in first])
+            by_id = {record.id: record for record, _ in records}
+            kinds = {name: (record.pathology, record.vendor) for name, record in by_id.items()}
+            shown = [by_id[name] for name in varied(kinds, preview_rows)]
+            sheet = draw_sheet([read_subject(self._folder, record, self._plan.container) for record in shown])
             self.add_file(PREVIEW, png_bytes(sheet))
         manifest = self._manifest(records, (), extra)
         if not (self._folder / CARD).exists():  # a copy in another container brings the card of its original

@@ -7,19 +7,29 @@ import pytest
 from PIL import Image
 
 from synthgen.datasets.manifest import COLOURS
-from synthgen.datasets.preview import TILE, draw_sheet, heart_slice, overlay, png_bytes, save_sheet
+from synthgen.datasets.preview import TILE, draw_sheet, heart_slice, overlay, png_bytes, save_sheet, varied
 from synthgen.datasets.reader import StoredDataset
 from synthgen.errors import InputError
-from synthgen.labels import Tissue
+from synthgen.labels import Pathology, Tissue, Vendor
 
 
 def test_a_sheet_has_a_row_per_subject_and_twelve_tiles(phantom):
-    """Rows are the first subjects by id; columns are basal, mid and apical at ED and ES, image beside labels."""
+    """Rows are in order of id; columns are basal, mid and apical at ED and ES, image beside labels."""
     sheet = draw_sheet([phantom(number) for number in (3, 1, 2)], rows=2)
     assert sheet.width > 12 * TILE
     assert 2 * TILE < sheet.height < 3 * TILE
     first_two = draw_sheet([phantom(1), phantom(2)], rows=2)
     assert png_bytes(sheet) == png_bytes(first_two)
+
+
+def test_a_sheet_shows_what_a_cohort_is_made_of():
+    """Classes come evenly, then vendors, then ids; a cohort of one kind shows its first, a small one all."""
+    kinds = {f"{p}-{v}-{n:04d}": (p, v) for p in (Pathology.DCM, Pathology.HCM) for v in Vendor for n in range(1, 30)}
+    assert varied(kinds, 4) == ["DCM-A-0001", "DCM-C-0001", "HCM-B-0001", "HCM-D-0001"]
+    assert varied(kinds, 5) == ["DCM-A-0001", "DCM-B-0001", "DCM-C-0001", "HCM-B-0001", "HCM-D-0001"]
+    alike = dict.fromkeys(["b", "c", "a"], (Pathology.NOR, Vendor.A))
+    assert varied(alike, 2) == ["a", "b"]
+    assert varied(alike, 9) == ["a", "b", "c"]
 
 
 def test_a_stored_dataset_looks_like_its_subjects(published, phantom):
