@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     "balance_by",
     type=click.Choice(["class", "vendor"]),
     default=None,
-    help="Instead of --target: what every class, or every vendor, of --like lacks.",
+    help="Instead of --target: what each class, or vendor, that --like has lacks to be as large as its largest.",
 )
 @click.option("--like", default=None, help="Cohort to balance: hearts:N, acdc:DIR, mnms:DIR, nifti:DIR or a dataset.")
 @click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,12 @@ from synthgen.datasets.record import Intensity
 from synthgen.errors import InputError
 from synthgen.labels import Phase
 
-LEVELS = 511
-"""Highest stored intensity: 9 bits. In the files of ACDC blood lies at 200 to 400, which is as many; a step is a tenth
+BITS: Final = 9
+"""Bits of a stored intensity. In the files of ACDC blood lies at 200 to 400, which is as many; a step is a tenth
 of the noise in blood and a quarter of that in lung, and each further bit would store noise in 4 % of the raw size."""
+
+LEVELS: Final = 2**BITS - 1
+"""Highest stored intensity."""
 
 
 def quantise(images: Mapping[Phase, NDArray]) -> tuple[dict[Phase, NDArray[np.int16]], Intensity]:
@@ -41,7 +45,7 @@ def quantise(images: Mapping[Phase, NDArray]) -> tuple[dict[Phase, NDArray[np.in
         np.multiply(scaled, np.float32(step), out=scaled)
         np.rint(scaled, out=scaled)
         stored[phase] = np.clip(scaled, 0, LEVELS, out=scaled).astype("<i2")
-    return stored, Intensity(scale=float(scale), offset=float(offset))
+    return stored, Intensity(scale=float(scale), offset=float(offset), bits=BITS)
 
 
 def dequantise(stored: NDArray[np.int16], intensity: Intensity) -> NDArray[np.float32]:

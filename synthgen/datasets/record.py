@@ -40,11 +40,17 @@ class FileEntry(Frozen):
 
 
 class Intensity(Frozen):
-    """How stored integers become intensities: `value = stored * scale + offset`, in float32."""
+    """How stored integers become intensities: `value = stored * scale + offset`, in float32.
+
+    Attributes
+    ----------
+    bits
+        Bits that the integers use: 9; earlier datasets say 12.
+    """
 
     scale: Annotated[float, Field(gt=0)]
     offset: float
-    bits: Literal[12] = 12
+    bits: Literal[9, 12] = 9
 
 
 class BodyEntry(Frozen):
