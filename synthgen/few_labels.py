@@ -105,10 +105,15 @@ class Study:
 
     @property
     def sdnet(self) -> SdnetSettings:
-        """Settings of SDNet: the preset's, with the budget asked for and shifts that are as long on every grid."""
+        """Settings of SDNet: the preset's, with the budget asked for and shifts that are as long on every grid.
+
+        Logits are the paper's, not normalised. That serves images drawn from factors; where one subject's labels must
+        hold the heart's channels, those of the body, made as strong, can push them aside.
+        """
         preset = PRESETS[self.preset]
         shift = preset.sdnet.shift_pixels * self.grid / preset.image_size
-        return replace(preset.sdnet, samples=self.samples or preset.sdnet.samples, shift_pixels=shift)
+        network = {**preset.sdnet.network, "logit_norm": "none"}
+        return replace(preset.sdnet, network=network, samples=self.samples or preset.sdnet.samples, shift_pixels=shift)
 
 
 @dataclass(frozen=True, kw_only=True)
