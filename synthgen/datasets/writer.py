@@ -377,7 +377,8 @@ class DatasetWriter:
             by_id = {record.id: record for record, _ in records}
             kinds = {name: (record.pathology, record.vendor) for name, record in by_id.items()}
             shown = [by_id[name] for name in varied(kinds, preview_rows)]
-            sheet = draw_sheet([read_subject(self._folder, record, self._plan.container) for record in shown])
+            subjects = [read_subject(self._folder, record, self._plan.container) for record in shown]
+            sheet = draw_sheet(subjects, rows=preview_rows)
             self.add_file(PREVIEW, png_bytes(sheet))
         manifest = self._manifest(records, (), extra)
         if not (self._folder / CARD).exists():  # a copy in another container brings the card of its original

@@ -48,6 +48,12 @@ def test_the_published_preview_is_a_png(published, tmp_path):
         assert image.format == "PNG"
 
 
+def test_a_published_preview_has_as_many_rows_as_asked_for(write_dataset, tmp_path):
+    """More rows than `draw_sheet` draws by itself are drawn too."""
+    with Image.open(write_dataset(tmp_path / "seven", 7, preview_rows=7, shape=(2, 8, 8)) / "preview.png") as image:
+        assert 7 * TILE < image.height < 8 * TILE
+
+
 def test_tiles_show_the_slices_that_hold_the_heart():
     """Base, middle and apex are taken from the slices with left ventricle; without any, from all slices."""
     labels = np.zeros((11, 4, 4), np.uint8)
