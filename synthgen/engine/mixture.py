@@ -2,7 +2,7 @@
 
 DAA-GAN (Thermos et al. 2021, doi 10.1007/978-3-030-87199-4_15): arithmetic on factors, then the network J, which mends
 what fits badly, with noise where the arithmetic took place. One shift, one donor and one noise for the whole stack and
-both phases.
+both phases. The result lies where the recipient's heart lay.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from synthgen.engine.plan import SubjectSpec
 from synthgen.engine.tidy import tidy
 from synthgen.errors import InputError
 from synthgen.factors.arithmetic import Mixture, mix_stacks
-from synthgen.factors.codes import HeartCodes, codes_of, factors_of, structures_of, window
+from synthgen.factors.codes import LABELS, NOBODY, HeartCodes, codes_of, factors_of, structures_of, window
 from synthgen.factors.latents import heart_range
 from synthgen.factors.noise import BLUR_PIXELS, blurred, smooth_noise
+from synthgen.factors.registration import Shift, centre, shift_between, shifted
 from synthgen.factors.swap import Travellers, travellers
 from synthgen.labels import HEART, Pathology, Tissue
 from synthgen.networks.noise_injection import SUB_BATCH, NoiseInjector
@@ -51,6 +52,8 @@ class MixedHeart:
         What the arithmetic did.
     refined_pixels, tidied_pixels
         Pixels of the heart's label map that J changed, and that the repair changed afterwards.
+    moved
+        Whole pixels along y and x that the finished heart was moved in the recipient's body; `codes` stay in place.
     """
 
     labels: NDArray[np.uint8]
@@ -61,6 +64,7 @@ class MixedHeart:
     mixture: Mixture
     refined_pixels: int
     tidied_pixels: int
+    moved: Shift
 
     def as_dict(self) -> dict[str, object]:
         """Return what was drawn and done as JSON values."""
@@ -72,6 +76,7 @@ class MixedHeart:
             **self.mixture.as_dict(),
             "refined_pixels": self.refined_pixels,
             "tidied_pixels": self.tidied_pixels,
+            "moved_pixels": list(self.moved),
         }
 
 
@@ -179,21 +184,35 @@ class Mixer:
             mixture=mixture,
             refined_pixels=0,
             tidied_pixels=0,
+            moved=(0, 0),
         )
 
     def refined(self, heart: MixedHeart, spec: SubjectSpec, attempt: int) -> MixedHeart:
-        """Return a mixture as J leaves it, if there is a J, its labels repaired."""
+        """Return a mixture as J leaves it, if there is a J, its labels repaired and in the place of the old heart."""
         codes = heart.codes if self.injector is None else self._mended(self.injector, heart, spec, attempt)
         shown = structures_of(codes, self.heart)
         tidied, changed = tidy(shown.reshape(-1, *shown.shape[2:]))
-        stacks = tidied.reshape(shown.shape)
+        stacks, moved, lost = self._placed(tidied.reshape(shown.shape), heart.recipient)
         return replace(
             heart,
             labels=stacks[:, heart_range(list(stacks))],
             codes=codes,
+            mixture=replace(heart.mixture, lost=heart.mixture.lost + lost),
             refined_pixels=int(np.count_nonzero(shown != structures_of(heart.codes, self.heart))),
             tidied_pixels=changed,
+            moved=moved,
         )
+
+    def _placed(self, stacks: NDArray[np.uint8], recipient: str) -> tuple[NDArray[np.uint8], Shift, int]:
+        """Return the heart moved so that its centre lies where the recipient's lay, how far, and pixels lost by it.
+
+        Aligned by the left ventricle, a large right one bulges into the chest wall. A classifier told mixtures by that,
+        instead of by their hearts, and did not know patients of the class again.
+        """
+        own = structures_of(self.bank[recipient].codes, self.heart)
+        shift = shift_between(centre(own, LABELS, HEART), centre(stacks, LABELS, HEART))
+        moved, lost = shifted(np.where(stacks > 0, stacks, np.uint8(NOBODY)), shift)
+        return np.where(moved != NOBODY, moved, np.uint8(0)), shift, lost
 
     def _mended(self, injector: NoiseInjector, heart: MixedHeart, spec: SubjectSpec, attempt: int) -> NDArray[np.uint8]:
         """Return the channel numbers that J makes of mixed ones, computed around what was touched.

@@ -6,6 +6,8 @@ its paper asks for alignment by centre of mass. Here the heart moves as a whole,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -24,18 +26,18 @@ Shift = tuple[int, int]
 """Whole pixels along y and x."""
 
 
-def centre(stacks: Codes, heart: HeartCodes) -> NDArray[np.float64]:
-    """Return the centre of mass (y, x) in pixels of the left ventricle over all stacks `(phases, z, H, W)`.
+def centre(stacks: Codes, heart: HeartCodes, structures: Iterable[Tissue] = LEFT) -> NDArray[np.float64]:
+    """Return the centre of mass (y, x) in pixels of `structures` of the heart over all stacks `(phases, z, H, W)`.
 
     Raises
     ------
     InputError
-        If there is none.
+        If there are none.
     """
-    left = np.stack([heart.region(stack) for stack in stacks]) & heart.show(stacks, LEFT)
-    if not left.any():
+    shown = np.stack([heart.region(stack) for stack in stacks]) & heart.show(stacks, structures)
+    if not shown.any():
         raise InputError("registration", expected="a left ventricle in the stack", got="none")
-    by_row, by_column = left.sum(axis=(0, 1, 3)), left.sum(axis=(0, 1, 2))
+    by_row, by_column = shown.sum(axis=(0, 1, 3)), shown.sum(axis=(0, 1, 2))
     return np.array([float(n @ np.arange(len(n)) / n.sum()) for n in (by_row, by_column)])
 
 

@@ -114,6 +114,23 @@ def test_donors_take_turns_and_the_noise_changes() -> None:
     assert np.array_equal(again.labels, hearts[5].labels)
 
 
+def test_a_mixed_heart_lies_where_the_recipients_lay() -> None:
+    """A large right ventricle moves the heart's centre; the finished heart is moved back whole, to half a pixel."""
+    mixer, spec = Mixer(BANK, CODES, None), specs()[0]
+    donor = BANK["ARV0"]
+    wide = donor.codes.copy()
+    wide[(wide != Tissue.LV) & (wide != Tissue.MYO) & (np.roll(wide, -5, axis=-1) == Tissue.RV)] = Tissue.RV
+    mixed = mixer.mix(BANK["NOR0"], replace(donor, codes=wide))
+    heart = mixer.refined(mixed, spec, 0)
+    where = [np.argwhere(stack > 0).mean(axis=0)[2:] for stack in (mixed.labels, heart.labels)]
+    before, after = where - np.argwhere(np.isin(BANK["NOR0"].codes, HEART)).mean(axis=0)[2:]
+    assert np.abs(before).max() > 1.0
+    assert np.abs(after).max() <= 0.51
+    assert heart.as_dict()["moved_pixels"] == list(heart.moved) != [0, 0]
+    sizes = [np.bincount(stack.ravel(), minlength=4)[1:] for stack in (mixed.labels, heart.labels)]
+    assert np.abs(sizes[0] - sizes[1]).sum() <= heart.tidied_pixels
+
+
 def test_nobody_to_mix_with_is_an_input_error() -> None:
     """A class of which the bundle keeps nobody cannot be mixed."""
     with pytest.raises(InputError, match="DCM"):
