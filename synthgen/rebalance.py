@@ -210,8 +210,8 @@ def _prepare(thinned: SourceCohort, test: SourceCohort, out: Path, study: Study,
     """Write down who does what, and bring all to the common grid."""
     described = {
         "cohort": thinned.name, "train_fingerprint": thinned.fingerprint(), "test_fingerprint": test.fingerprint(),
-        "by": study.rarity.by, "rare": study.rarity.rare and str(study.rarity.rare), "tier": study.tier,
-        "seed": study.seed, "bundle": bundle_name(study.bundle, thinned),
+        "by": study.rarity.by, "rare": study.rarity.rare and str(study.rarity.rare), "fill": study.rarity.fill,
+        "tier": study.tier, "seed": study.seed, "bundle": bundle_name(study.bundle, thinned),
     }  # fmt: skip
     claim_folder(out, described)
     parts = prepare_parts({"train": thinned, "test": test}, out, study.sizes, report)

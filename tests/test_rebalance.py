@@ -153,8 +153,8 @@ def test_what_is_done_is_read(done: Outcome) -> None:
 
 
 def test_another_study_is_not_mixed_in(done: Outcome) -> None:
-    """Another rarity or seed does not go on in the folder of a study."""
-    for changed in ({"seed": 1}, {"rarity": Rarity(rare=Pathology.NOR, keep=1)}):
+    """Another rarity, seed or number of added subjects does not go on in the folder of a study."""
+    for changed in ({"seed": 1}, {"rarity": Rarity(rare=Pathology.NOR, keep=1)}, {"rarity": replace(RARE, fill=2)}):
         with pytest.raises(InputError, match="another"):
             run(done.folder, **changed)
 

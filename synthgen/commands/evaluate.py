@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,13 @@ def _table(outcome: Outcome) -> str:
     "--keep", type=int, help="Rare training subjects that remain; with --by set, of each class.  [default: 4, or all]"
 )
 @click.option(
+    "--fill",
+    type=int,
+    default=1,
+    show_default=True,
+    help="How many times over arms add what is missing; 2: twice as many subjects as would fill the gap.",
+)
+@click.option(
     "--arm",
     "arms",
     multiple=True,
@@ -151,6 +159,7 @@ def rebalance(
     by: str,
     rare: str | None,
     keep: int | None,
+    fill: int,
     arms: tuple[str, ...],
     seeds: int,
     tier: str,
@@ -182,7 +191,7 @@ def rebalance(
     from synthgen.study_sources import pseudo_real
     from synthgen.training.report import Report
 
-    rarity = _rarity(by, rare, keep)
+    rarity = replace(_rarity(by, rare, keep), fill=fill)
     study = Study(rarity=rarity, arms=arms or None, seeds=seeds, tier=tier, bundle=bundle, seed=seed, device=device)
     source, test = open_cohort(cohort, seed=seed), None
     if isinstance(source, VirtualHearts):

@@ -48,16 +48,19 @@ class Rarity:
         The class or the vendor; None for a set.
     keep
         How many rare subjects train, with `set` of each class; None: 4, and all of a set.
+    fill
+        How many times over the arms add what is missing; 1: as many as of the largest class or vendor are there then.
 
     Raises
     ------
     InputError
-        If `rare` is not of the kind that `by` names, or `keep` is below 1.
+        If `rare` is not of the kind that `by` names, or `keep` or `fill` is below 1.
     """
 
     by: By = "class"
     rare: Pathology | Vendor | None = Pathology.ARV
     keep: int | None = None
+    fill: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what is no rarity."""
@@ -69,6 +72,8 @@ class Rarity:
             raise InputError("rare", expected=expected, got=f"{self.rare}")
         if self.keep is not None and self.keep < 1:
             raise InputError("keep", expected="at least 1 subject", got=f"{self.keep}")
+        if self.fill < 1:
+            raise InputError("fill", expected="at least 1", got=f"{self.fill}")
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -160,8 +165,8 @@ class Arm:
 def plan_arm(name: str, kinds: Sequence[Kind], rarity: Rarity) -> Arm:
     """Plan one arm; all but `original` add equally many subjects.
 
-    Rare classes and vendors are filled up to the largest of the others. A vendor's gap is filled with the classes in
-    the proportions of the whole set.
+    Rare classes and vendors are filled up to the largest of the others, or by `rarity.fill` times as many subjects. A
+    vendor's gap is filled with the classes in the proportions of the whole set.
 
     Parameters
     ----------
@@ -176,7 +181,8 @@ def plan_arm(name: str, kinds: Sequence[Kind], rarity: Rarity) -> Arm:
     if name not in (*rarity.arms, *ABLATIONS):
         raise InputError("arm", expected=f"one of {', '.join(rarity.arms)} by {rarity.by}", got=repr(name))
     kept = rarity.thin(kinds)
-    missing = _missing([kinds[i] for i in kept], rarity, "mix" if name == MIX or name in ABLATIONS else "latent")
+    gap = _missing([kinds[i] for i in kept], rarity, "mix" if name == MIX or name in ABLATIONS else "latent")
+    missing = tuple(c.model_copy(update={"count": c.count * rarity.fill}) for c in gap)
     count = sum(condition.count for condition in missing)
     rare = [i for i in kept if rarity.concerns(kinds[i])]
     arm = Arm(name=name, kept=kept)

@@ -109,10 +109,11 @@ def balanced(monkeypatch) -> dict:
 
 def test_a_rebalance_study_is_asked_for_and_shown(balanced, capsys, tmp_path) -> None:
     """Options arrive; virtual hearts are tested on others; what was not measured is not applicable, not zero."""
-    line = "evaluate rebalance hearts:9 --by vendor --rare b --keep 2 --arm original --arm latent --seeds 5 --seed 4"
-    assert cli.run([*line.split(), "--tier", "standard", "--bundle", "fit", "--out", str(tmp_path / "s")]) == 0
+    line = "evaluate rebalance hearts:9 --by vendor --rare b --keep 2 --fill 3 --arm original --arm latent --seeds 5"
+    more = ["--tier", "standard", "--bundle", "fit", "--seed", "4", "--out", str(tmp_path / "s")]
+    assert cli.run([*line.split(), *more]) == 0
     study = balanced["study"]
-    assert (study.rarity.by, study.rarity.rare, study.rarity.keep) == ("vendor", "B", 2)
+    assert (study.rarity.by, study.rarity.rare, study.rarity.keep, study.rarity.fill) == ("vendor", "B", 2, 3)
     assert (study.arms, study.seeds, study.tier, study.bundle) == (("original", "latent"), 5, "standard", "fit")
     assert (len(balanced["cohort"]), len(balanced["test"])) == (9, TIERS["standard"].test_hearts)
     assert balanced["cohort"].seed != balanced["test"].seed
@@ -125,7 +126,10 @@ def test_a_rebalance_study_is_asked_for_and_shown(balanced, capsys, tmp_path) ->
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [("--rare XYZ", "--rare"), ("--by set --rare ARV", "--rare"), ("--arm gan", "arm"), ("--seeds 0", "seeds")],
+    [
+        *(("--rare XYZ", "--rare"), ("--by set --rare ARV", "--rare"), ("--arm gan", "arm"), ("--seeds 0", "seeds")),
+        ("--fill 0", "fill"),
+    ],
 )
 def test_a_bad_rebalance_study_is_one_line_and_code_2(arguments, said, capsys, tmp_path) -> None:
     """Unknown classes and arms, a rare class of a balanced set and no trainings are refused before any work."""

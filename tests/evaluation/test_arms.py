@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -95,6 +96,17 @@ def test_a_set_becomes_twice_as_large() -> None:
     assert sorted(i for i, _ in plan_arm(SPADE, KINDS, BY_SET).rerendered) == list(range(40))
 
 
+@pytest.mark.parametrize("rarity", [BY_CLASS, BY_VENDOR, BY_SET], ids=lambda rarity: rarity.by)
+def test_a_gap_is_filled_as_often_as_is_asked(rarity: Rarity) -> None:
+    """Every arm but the original adds three times as much of the same, and keeps the same subjects."""
+    for name in rarity.arms:
+        once, thrice = (plan_arm(name, KINDS, replace(rarity, fill=fill)) for fill in (1, 3))
+        assert thrice.added == 3 * once.added
+        assert thrice.kept == once.kept
+        assert [c.model_copy(update={"count": c.count * 3}) for c in once.generated] == list(thrice.generated)
+        assert thrice.repeated[: len(once.repeated)] == once.repeated
+
+
 def test_arms_without_meaning_are_refused() -> None:
     """A whole set repeated is the set, a vendor has no wrong class, and unknown arms are unknown."""
     for rarity, name in ((BY_SET, OVERSAMPLING), (BY_SET, WRONG_CLASS), (BY_VENDOR, WRONG_CLASS), (BY_CLASS, "gan")):
@@ -112,7 +124,7 @@ def test_what_is_not_rare_is_said() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"by": "class", "rare": Vendor.A}, {"by": "vendor", "rare": None}, {"by": "set"}, {"keep": 0}],
+    [{"by": "class", "rare": Vendor.A}, {"by": "vendor", "rare": None}, {"by": "set"}, {"keep": 0}, {"fill": 0}],
 )
 def test_bad_rarities_are_named(values: dict) -> None:
     """A rarity must be of the kind that it is said to be."""
