@@ -69,6 +69,12 @@ if TYPE_CHECKING:
 )
 @click.option("--like", default=None, help="Cohort to balance: hearts:N, acdc:DIR, mnms:DIR, nifti:DIR or a dataset.")
 @click.option(
+    "--fill",
+    type=int,
+    default=None,
+    help="With --balance: how many times over what lacks is made; 2 taught a classifier more than 1.  [default: 1]",
+)
+@click.option(
     "--recipe", "recipe_file", type=FOLDER, default=None, help="JSON file with the request, instead of options."
 )
 @click.option("--bundle", default=None, help="Name or folder of the fitted generator.  [default: default]")
@@ -96,6 +102,7 @@ def build(
     method: str | None,
     balance_by: str | None,
     like: str | None,
+    fill: int | None,
     recipe_file: Path | None,
     bundle: str | None,
     renderer: str | None,
@@ -124,6 +131,7 @@ def build(
         method=method,
         balance_by=balance_by,
         like=like,
+        fill=fill,
     )
     general: dict[str, object] = {"seed": seed, "bundle": bundle, "renderer": renderer, "format": container}
     general = {name: value for name, value in general.items() if value is not None}
@@ -180,11 +188,14 @@ class _Request:
     method: str | None
     balance_by: str | None
     like: str | None
+    fill: int | None
 
     def recipe(self, general: Mapping[str, object]) -> Recipe:
         """Return the recipe that the options describe; InputError names the option at fault."""
         if self.balance_by or self.like:
             return self._balanced(general)
+        if self.fill is not None:
+            raise InputError("--fill", expected="--balance, which says what is to be filled", got="--fill alone")
         classes, letters = pathologies(self.targets), vendors(self.styles)
         if not classes:
             raise InputError("--target", expected="a class, such as --target ARV, or a --recipe", got="neither")
@@ -218,7 +229,8 @@ class _Request:
         from synthgen.engine.balance import balance
         from synthgen.engine.recipe import Recipe
 
-        conditions = balance(_kinds(self.like), cast("By", self.balance_by), cast("Method", self.method or "latent"))
+        by, method = cast("By", self.balance_by), cast("Method", self.method or "latent")
+        conditions = balance(_kinds(self.like), by, method, 1 if self.fill is None else self.fill)
         correlation = {} if self.correlation is None else {"correlation": self.correlation}
         asked = [condition.model_dump(mode="json", exclude_unset=True) for condition in conditions]
         return Recipe.parse({"conditions": asked, **correlation, **general}, subject="options")

@@ -18,8 +18,8 @@ By = Literal["class", "vendor"]
 Kind = tuple[Pathology, Vendor]
 
 
-def balance(kinds: Sequence[Kind], by: By, method: Method = "latent") -> tuple[Condition, ...]:
-    """Return what fills every class or every vendor of a cohort up to its largest.
+def balance(kinds: Sequence[Kind], by: By, method: Method = "latent", fill: int = 1) -> tuple[Condition, ...]:
+    """Return what fills every class or every vendor of a cohort up to its largest, or `fill` times as many subjects.
 
     Parameters
     ----------
@@ -28,12 +28,16 @@ def balance(kinds: Sequence[Kind], by: By, method: Method = "latent") -> tuple[C
     by
         `class`: each class gets what it lacks, in the styles of all vendors in turn. `vendor`: each vendor gets what it
         lacks, its classes in the proportions of the whole cohort.
+    fill
+        How many times over what is lacking is asked for.
 
     Raises
     ------
     InputError
-        If the cohort is empty or lacks nothing.
+        If the cohort is empty or lacks nothing, or `fill` is below 1.
     """
+    if fill < 1:
+        raise InputError("--fill", expected="at least 1", got=str(fill))
     cells: Counter = Counter(kind[0] if by == "class" else kind[1] for kind in kinds)
     largest = max(cells.values(), default=0)
     lacking = {cell: largest - count for cell, count in cells.items() if count < largest}
@@ -41,10 +45,10 @@ def balance(kinds: Sequence[Kind], by: By, method: Method = "latent") -> tuple[C
         got = ", ".join(f"{cell} {count}" for cell, count in sorted(cells.items())) or "an empty cohort"
         raise InputError("--balance", expected=f"a cohort in which a {by} is rarer than another", got=got)
     if by == "class":
-        return tuple(Condition(pathology=p, count=lacking[p], method=method) for p in Pathology if p in lacking)
+        return tuple(Condition(pathology=p, count=fill * lacking[p], method=method) for p in Pathology if p in lacking)
     classes = Counter(pathology for pathology, _ in kinds)
     return tuple(
-        Condition(pathology=pathology, vendor=vendor, count=count, method=method)
+        Condition(pathology=pathology, vendor=vendor, count=fill * count, method=method)
         for vendor in Vendor
         if vendor in lacking
         for pathology, count in _shared(lacking[vendor], classes).items()

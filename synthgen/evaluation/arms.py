@@ -181,8 +181,7 @@ def plan_arm(name: str, kinds: Sequence[Kind], rarity: Rarity) -> Arm:
     if name not in (*rarity.arms, *ABLATIONS):
         raise InputError("arm", expected=f"one of {', '.join(rarity.arms)} by {rarity.by}", got=repr(name))
     kept = rarity.thin(kinds)
-    gap = _missing([kinds[i] for i in kept], rarity, "mix" if name == MIX or name in ABLATIONS else "latent")
-    missing = tuple(c.model_copy(update={"count": c.count * rarity.fill}) for c in gap)
+    missing = _missing([kinds[i] for i in kept], rarity, "mix" if name == MIX or name in ABLATIONS else "latent")
     count = sum(condition.count for condition in missing)
     rare = [i for i in kept if rarity.concerns(kinds[i])]
     arm = Arm(name=name, kept=kept)
@@ -206,17 +205,19 @@ def plan_arm(name: str, kinds: Sequence[Kind], rarity: Rarity) -> Arm:
 
 
 def _missing(kinds: Sequence[Kind], rarity: Rarity, method: Method) -> tuple[Condition, ...]:
-    """Return what fills up what is rare."""
+    """Return what fills up what is rare, as many times over as it says."""
     if rarity.by == "set":
         counts = Counter(pathology for pathology, _ in kinds)
-        return tuple(Condition(pathology=p, count=counts[p], method=method) for p in Pathology if counts[p])
+        return tuple(
+            Condition(pathology=p, count=counts[p] * rarity.fill, method=method) for p in Pathology if counts[p]
+        )
     sizes: Counter[Pathology | Vendor | None] = Counter(
         pathology if rarity.by == "class" else vendor for pathology, vendor in kinds
     )
     if sizes[rarity.rare] == max(sizes.values()):
         got = f"{sizes[rarity.rare]} of {rarity.rare} in training, as many as of any other"
         raise InputError("keep", expected=f"fewer subjects of the rare {rarity.by} than of another", got=got)
-    of_kind = balance(kinds, rarity.by, method)
+    of_kind = balance(kinds, rarity.by, method, rarity.fill)
     return tuple(c for c in of_kind if rarity.rare in (c.pathology, c.vendor))
 
 

@@ -84,6 +84,8 @@ def test_a_cohort_is_balanced_by_what_it_lacks(asked) -> None:
     conditions = asked["recipe"].conditions
     assert {c.pathology: c.count for c in conditions} == dict.fromkeys(list(Pathology)[2:], 1)
     assert {c.method for c in conditions} == {"mix"}
+    assert cli.run(["build", "--balance", "class", "--like", "hearts:12", "--fill", "2"]) == 0
+    assert {c.pathology: c.count for c in asked["recipe"].conditions} == dict.fromkeys(list(Pathology)[2:], 2)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,8 @@ def test_a_cohort_is_balanced_by_what_it_lacks(asked) -> None:
         "--balance class --like hearts:12 --target ARV",
         "--balance vendor --like hearts:12 --count 3",
         "--balance class --like hearts:10",
+        "--balance class --like hearts:12 --fill 0",
+        "--target ARV --count 2 --fill 2",
         "--balance class --like nowhere",
     ],
 )

@@ -15,9 +15,9 @@ from synthgen.labels import Pathology, Vendor
 KINDS = st.lists(st.tuples(st.sampled_from(Pathology), st.sampled_from(Vendor)), min_size=2, max_size=60)
 
 
-@given(kinds=KINDS, by=st.sampled_from(["class", "vendor"]))
-def test_with_what_it_lacks_every_cell_is_as_large_as_the_largest(kinds: list, by: str) -> None:
-    """Added to the cohort, the conditions give equal numbers of every class, or of every vendor, that it has."""
+@given(kinds=KINDS, by=st.sampled_from(["class", "vendor"]), fill=st.integers(1, 3))
+def test_with_what_it_lacks_every_cell_is_as_large_as_the_largest(kinds: list, by: str, fill: int) -> None:
+    """Each class, or vendor, of a cohort gets what it lacks to be as large as the largest, so many times over."""
     place = 0 if by == "class" else 1
     before = Counter(kind[place] for kind in kinds)
     if len(set(before.values())) == 1:
@@ -25,9 +25,9 @@ def test_with_what_it_lacks_every_cell_is_as_large_as_the_largest(kinds: list, b
             balance(kinds, by)
         return
     added: Counter = Counter()
-    for condition in balance(kinds, by):
+    for condition in balance(kinds, by, fill=fill):
         added[condition.pathology if by == "class" else condition.vendor] += condition.count
-    assert set((before + added).values()) == {max(before.values())}
+    assert {cell: fill * (max(before.values()) - before[cell]) for cell in before} == {c: added[c] for c in before}
     assert set(added) <= set(before)
 
 
