@@ -25,7 +25,7 @@ from synthgen.engine.recipe import Recipe
 from synthgen.errors import InputError, PartialError, SynthgenError
 from synthgen.networks.bundle import Bundle, load_bundle
 from synthgen.networks.device import device_of
-from synthgen.processes import usable_processors
+from synthgen.processes import one_torch_thread, usable_processors
 from synthgen.subjects import SyntheticSubject
 
 Progress = Callable[[int, int], None]
@@ -171,15 +171,11 @@ def dry_run(recipe: Recipe, *, workers: int | None = None, device: str | None = 
     bundle = load_bundle(recipe.bundle)
     specs = plan(recipe, bundle)
     generator = Generator(bundle, device=place)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_torch_thread():
         generator.generate(specs[0])  # first use of every kernel
         started = time.perf_counter()
         trials = [generator.generate(specs[i % len(specs)]) for i in range(_TRIALS)]
         each = (time.perf_counter() - started) / len(trials)
-    finally:
-        torch.set_num_threads(threads)
     slices = sum(_slices(subject) for subject in trials) / len(trials)
     size = sum(_stored_bytes(subject, recipe.format) for subject in trials) / len(trials)
     usable = min(crew, len(specs), usable_processors())

@@ -62,6 +62,19 @@ def share_processors() -> None:
 
 
 @contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch use one thread, as worker processes do: with more it adds in another order."""
+    import torch  # noqa: PLC0415 - heavy
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
 def one_thread() -> Iterator[None]:
     """Let linear algebra use one thread: with more, sums are divided otherwise and end in other last bits."""
     with _libraries().limit(limits=1, user_api="blas"):

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from synthgen.build import recipe_of
 from synthgen.datasets.comparison import Difference, difference
 from synthgen.datasets.reader import StoredDataset
@@ -18,6 +16,7 @@ from synthgen.engine.plan import SubjectSpec
 from synthgen.errors import DamageError
 from synthgen.networks.bundle import load_bundle
 from synthgen.networks.device import device_of
+from synthgen.processes import one_torch_thread
 from synthgen.simulate import hearts_of, synthetic
 from synthgen.subjects import SyntheticSubject
 
@@ -96,11 +95,7 @@ def _maker(
         request = record.history.get("request")
         if not isinstance(request, dict):
             raise DamageError(f"{source.path.name}: the record of {record.id} has no request.")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # as `build` does: more threads add in another order
-        try:
+        with one_torch_thread():  # as `build` does
             return generator.generate(SubjectSpec.from_dict(request))
-        finally:
-            torch.set_num_threads(threads)
 
     return generated

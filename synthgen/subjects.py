@@ -103,6 +103,8 @@ class SyntheticSubject:
         Clinical indices measured on `labels`, by the names of `indices.Indices`.
     record
         JSON-able history: what was requested, drawn, tried, rejected and why. Enough to make the subject again.
+    anatomy
+        Name of the anatomy that this subject and others are variations of; None where nothing is varied.
     """
 
     subject_id: str
@@ -113,3 +115,4 @@ class SyntheticSubject:
     labels: Mapping[Phase, Volume]
     indices: Mapping[str, float]
     record: Mapping[str, object]
+    anatomy: str | None = None

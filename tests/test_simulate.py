@@ -9,6 +9,7 @@ import pytest
 
 from synthgen.cohorts.acdc import Acdc
 from synthgen.cohorts.mnms import Mnms
+from synthgen.cohorts.prefetched import Prefetched
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.verify import verify
 from synthgen.datasets.writer import DatasetWriter
@@ -16,7 +17,7 @@ from synthgen.errors import InputError, PartialError
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.indices import measure
 from synthgen.labels import HEART, Pathology, Phase, Vendor
-from synthgen.simulate import Prefetched, simulate
+from synthgen.simulate import simulate
 
 
 @pytest.fixture(scope="module")

@@ -93,8 +93,9 @@ class StoreLabel(_Lazy, tio.LabelMap):
 class SyntheticCohort(tio.SubjectsDataset):
     """A synthetic cohort for torchio 1.x: loaders, queues, samplers and transforms work as with any `SubjectsDataset`.
 
-    Every subject has flat metadata: `subject_id`, `phase` (layout `each` only), `pathology`, `vendor`, `manufacturer`,
-    `sex` (empty if unknown), `height_cm`, `weight_kg` and the clinical indices by name (NaN if unknown).
+    Every subject has flat metadata: `subject_id`, `heart` (the same for subjects of one anatomy), `phase` (layout
+    `each` only), `pathology`, `vendor`, `manufacturer`, `sex` (empty if unknown), `height_cm`, `weight_kg` and the
+    clinical indices by name (NaN if unknown).
 
     Use `torchio.SubjectsLoader` for batches: a plain `DataLoader` makes a `Subject` of a batch.
 
@@ -174,7 +175,10 @@ class SyntheticCohort(tio.SubjectsDataset):
         return self._like(kept)
 
     def split(self, *fractions: float, seed: int = 0) -> tuple[Self, ...]:
-        """Divide the subjects into parts of these fractions, class by class; both phases of a subject stay together.
+        """Divide the subjects into parts of these fractions, class by class.
+
+        Both phases of a subject stay together, and so do subjects with the same heart: styles of one anatomy, or
+        variations of it.
 
         Parameters
         ----------
@@ -190,19 +194,23 @@ class SyntheticCohort(tio.SubjectsDataset):
         """
         if not fractions or min(fractions) <= 0 or sum(fractions) > 1 + 1e-9:
             raise InputError("split", expected="positive fractions that sum to at most 1", got=f"{fractions}")
-        classes = {str(subject["subject_id"]): str(subject["pathology"]) for subject in self.dry_iter()}
+        hearts: dict[str, dict[str, list[str]]] = {pathology: {} for pathology in Pathology}
+        for subject in self.dry_iter():
+            ids = hearts[str(subject["pathology"])].setdefault(str(subject["heart"]), [])
+            if subject["subject_id"] not in ids:
+                ids.append(str(subject["subject_id"]))
         parts: list[list[str]] = [[] for _ in fractions]
         quota = np.array([*fractions, max(0.0, 1.0 - sum(fractions))])
         given = np.zeros(len(quota))
         for number, pathology in enumerate(Pathology):
-            members = sorted(subject_id for subject_id, name in classes.items() if name == pathology)
+            members = sorted(hearts[pathology].values())
             numpy_stream(seed, subject=number, stage=Stage.SPLIT).shuffle(members)
-            for member in members:
+            for ids in members:
                 # to the part that is furthest behind: sizes come out exact over all, and nearly so in every class
                 part = int(np.argmax(quota * (given.sum() + 1) - given))
-                given[part] += 1
+                given[part] += len(ids)
                 if part < len(parts):
-                    parts[part].append(member)
+                    parts[part] += ids
         return tuple(self.subset(subject_ids=part) for part in parts)
 
     def _like(self, subjects: Sequence[tio.Subject]) -> Self:
@@ -268,6 +276,7 @@ def _facts(entry: RecordEntry, index_names: Sequence[str]) -> Mapping[str, str |
     body = entry.body
     facts: dict[str, str | float] = {
         "subject_id": entry.id,
+        "heart": entry.heart,
         "pathology": entry.pathology.value,
         "vendor": entry.vendor.value,
         "manufacturer": entry.vendor.manufacturer,

@@ -83,6 +83,8 @@ class SubjectEntry(Frozen):
         Clinical indices by the names of `synthgen.indices`; None where not measurable.
     subject_digest
         See `subject_digest`.
+    anatomy
+        Name of the anatomy that several subjects of the dataset are variations of; None where nothing is varied.
     """
 
     id: Identifier
@@ -98,6 +100,18 @@ class SubjectEntry(Frozen):
     indices: dict[str, float | None]
     digests: dict[Phase, PhaseDigests]
     subject_digest: Digest
+    anatomy: Identifier | None = None
+
+    @property
+    def heart(self) -> str:
+        """The same text for subjects that must not be divided between training and testing.
+
+        They are variations of one anatomy, or have the same label maps in other styles.
+        """
+        if self.anatomy is not None:
+            return self.anatomy
+        labels = [self.digests[phase].label for phase in Phase]
+        return hashlib.sha256(canonical_json({"affine": self.affine, "labels": labels})).hexdigest()[:16]
 
     @property
     def affine_ras(self) -> NDArray[np.float64]:

@@ -51,6 +51,7 @@ def store_subject(subject: SyntheticSubject, index: int) -> StoredSubject:
         "affine": affine.tolist(),
         "intensity": intensity.model_dump(),
         "indices": plain(subject.indices),
+        "anatomy": subject.anatomy,
         "digests": {p.value: {"image": array_digest(images[p]), "label": array_digest(labels[p])} for p in Phase},
     }
     entry = SubjectEntry.model_validate({**content, "subject_digest": "0" * 64})

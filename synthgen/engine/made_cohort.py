@@ -27,7 +27,7 @@ from synthgen.networks.spade import SpadeGenerator
 from synthgen.processes import share_processors
 from synthgen.seeding import Stage, numpy_stream
 from synthgen.subjects import LabelScheme, SourceCohort, SourceSubject
-from synthgen.volumes import Volume, stack_affine
+from synthgen.volumes import Volume
 
 
 class _FromBundle:
@@ -107,13 +107,17 @@ class RerenderedCohort(_FromBundle):
         labelled are labelled by the bundle's segmentor.
     wanted
         Number of a subject and the vendor whose style it gets; None takes the bundle's vendors in turn.
+    keys
+        Number of each entry in the keys of its chance; None: its place. Entries of one subject and key are varied alike.
     seed
-        Root of chance; every entry has a style and noise of its own.
+        Root of chance; every key has a style and noise of its own.
     varied
-        Whether label maps are bent and hearts grow or shrink before they are rendered, each entry in its own way.
+        Whether label maps are bent and hearts grow or shrink before they are rendered, each key in its own way.
     maps
         Place on the bundle's grid for subjects of which several entries are made, since labelling tissues takes longer
         than rendering; `keep_maps` fills it. None: every entry prepares its subject anew.
+    device
+        Where the renderer runs.
 
     Raises
     ------
@@ -127,9 +131,11 @@ class RerenderedCohort(_FromBundle):
         cohort: SourceCohort,
         wanted: Sequence[tuple[int, Vendor | None]],
         *,
+        keys: Sequence[int] | None = None,
         seed: int = 0,
         varied: bool = False,
         maps: Path | None = None,
+        device: str = "cpu",
     ) -> None:
         super().__init__(bundle)
         if self.label_scheme == "tissue" and cohort.label_scheme == "heart":
@@ -138,7 +144,8 @@ class RerenderedCohort(_FromBundle):
         missing = sorted({vendor for _, vendor in wanted if vendor is not None and vendor not in known})
         if missing:
             raise InputError(f"vendor {missing[0]}", expected=f"a style of the bundle ({', '.join(known)})", got="none")
-        self.cohort, self.seed, self.varied = cohort, seed, varied
+        self.cohort, self.seed, self.varied, self.device = cohort, seed, varied, device
+        self.keys = tuple(range(len(wanted)) if keys is None else keys)
         grid = bundle.description
         self._maps = PreparedStore(maps, pixels=grid.image_size, spacing_mm=grid.spacing_mm) if maps else None
         self.of_patients = cohort.of_patients  # their anatomy; only the grey is new
@@ -152,17 +159,19 @@ class RerenderedCohort(_FromBundle):
         """Return a text that changes when a subject would."""
         chosen = list(zip(self.numbers, map(str, self.subject_vendors), strict=True))
         how = f"seed {self.seed}{', varied' if self.varied else ''}"
+        if self.keys != tuple(range(len(self.keys))):
+            how += f", keys {self.keys}"
         return f"{self.name}: {self.weights}, {how}, {chosen} of {self.cohort.fingerprint()}"
 
-    def keep_maps(self, progress: Progress | None = None) -> None:
+    def keep_maps(self, progress: Progress | None = None, *, workers: int | None = None) -> None:
         """Bring every subject of the cohort to the bundle's grid, in `maps`, unless that was done before."""
         if self._maps is not None:
-            self._maps.fill(self.cohort, progress=progress)
+            self._maps.fill(self.cohort, workers=workers, progress=progress)
 
     def __getitem__(self, index: int) -> SourceSubject:
         """Render entry `index`."""
-        renderer, bundle = _renderer(self.folder)
-        grid, number = bundle.description, self.numbers[index]
+        renderer, bundle = _renderer(self.folder, self.device)
+        grid, number, key = bundle.description, self.numbers[index], self.keys[index]
         if self._maps is None:
             known = prepare(self.cohort[number], pixels=grid.image_size, spacing_mm=grid.spacing_mm)
         else:
@@ -171,25 +180,24 @@ class RerenderedCohort(_FromBundle):
         if self.label_scheme == "heart":
             labels = {p: np.where(np.isin(s, HEART), s, Tissue.BACKGROUND).astype(np.uint8) for p, s in labels.items()}
         if self.varied:
-            drawn = draw_variation(numpy_stream(self.seed, index, 0, Stage.VARIATION))
+            drawn = draw_variation(numpy_stream(self.seed, key, 0, Stage.VARIATION))
             labels = vary(labels, known.spacing_mm, drawn)
         vendor = self.subject_vendors[index]
         spec = SubjectSpec(
-            subject_id=f"{known.subject_id}-{vendor}-{index + 1:04d}", seed=self.seed, key=index,
+            subject_id=f"{known.subject_id}-{vendor}-{index + 1:04d}", seed=self.seed, key=key,
             pathology=known.pathology, vendor=vendor, recipient=known.subject_id, severity=1.0, correlation="class",
             max_attempts=1,
         )  # fmt: skip
-        style = draw_style(grid.styles, vendor, numpy_stream(self.seed, index, 0, Stage.STYLE))
+        style = draw_style(grid.styles, vendor, numpy_stream(self.seed, key, 0, Stage.STYLE))
         with torch.inference_mode():
             images = renderer.render(labels, style, spec, 0)
-        affine = stack_affine(known.spacing_mm, labels[Phase.ED].shape)
         return SourceSubject(
             subject_id=spec.subject_id,
             pathology=known.pathology,
             vendor=vendor,
             body=known.body,
-            images={phase: Volume(images[phase], known.spacing_mm, affine) for phase in Phase},
-            labels={phase: Volume(labels[phase], known.spacing_mm, affine) for phase in Phase},
+            images={phase: Volume(images[phase], known.spacing_mm, known.affine) for phase in Phase},
+            labels={phase: Volume(labels[phase], known.spacing_mm, known.affine) for phase in Phase},
         )
 
 
@@ -200,10 +208,10 @@ def _generator(folder: Path, refine: bool, select: bool) -> Generator:
 
 
 @functools.lru_cache(maxsize=1)
-def _renderer(folder: Path) -> tuple[StackRenderer, Bundle]:
+def _renderer(folder: Path, device: str) -> tuple[StackRenderer, Bundle]:
     share_processors()
     bundle = load_bundle(folder)
     network = bundle.network(SPADE)
     if not isinstance(network, SpadeGenerator):
         raise InputError(f"bundle {bundle.name}", expected=f"a SPADE generator as {SPADE}", got=type(network).__name__)
-    return StackRenderer(network, "cpu"), bundle
+    return StackRenderer(network, device), bundle

@@ -1,4 +1,4 @@
-"""Folds of a cross-validation that keep both phases of a subject together and every class and vendor in each fold."""
+"""Folds of a cross-validation that keep a heart together and every class and vendor in each fold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ FOLDS = 5
 def assign_folds(entries: Iterable[SubjectEntry]) -> dict[str, int]:
     """Return the fold of each subject by its id, from 0.
 
-    Subjects are dealt out in turn, class by class and vendor by vendor; fewer than five subjects give fewer folds.
+    Hearts are dealt out in turn, class by class and vendor by vendor: both phases of a subject, and all subjects of one
+    anatomy, have the same fold. Fewer than five hearts give fewer folds.
     """
     ordered = sorted(entries, key=lambda entry: (entry.pathology, entry.vendor, entry.id))
-    return {entry.id: place % FOLDS for place, entry in enumerate(ordered)}
+    turns = {heart: turn for turn, heart in enumerate(dict.fromkeys(entry.heart for entry in ordered))}
+    return {entry.id: turns[entry.heart] % FOLDS for entry in ordered}
