@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from synthgen.fit import fit
     from synthgen.hearts.virtual_hearts import VirtualHearts
     from synthgen.networks.bundle import load_bundle
+    from synthgen.render import Rendering, render
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Recipe",
+    "Rendering",
     "SyntheticCohort",
     "VirtualHearts",
     "__version__",
@@ -30,16 +32,19 @@ __all__ = [
     "fit",
     "load_bundle",
     "open_dataset",
+    "render",
 ]
 
 _HOMES = {
     "Recipe": "synthgen.engine.recipe",
+    "Rendering": "synthgen.render",
     "SyntheticCohort": "synthgen.datasets.cohort",
     "VirtualHearts": "synthgen.hearts.virtual_hearts",
     "build": "synthgen.build",
     "fit": "synthgen.fit",
     "load_bundle": "synthgen.networks.bundle",
     "open_dataset": "synthgen.datasets.cohort",
+    "render": "synthgen.render",
 }
 
 

@@ -26,6 +26,7 @@ _COMMANDS = {
     "fit": "Fit a generator on patients or virtual hearts.",
     "hearts": "Simulate a labelled population of virtual hearts.",
     "pack": "Write a dataset into one file.",
+    "render": "Make new images of the label maps of a cohort.",
     "replay": "Make subjects again from their records and compare.",
     "segment": "Label nine tissues on real images.",
     "show": "Say what is in a dataset or a bundle.",

@@ -10,7 +10,10 @@ from synthgen.build import Progress, build, recipe_of
 from synthgen.datasets.manifest import next_version
 from synthgen.datasets.reader import StoredDataset
 from synthgen.errors import InputError
+from synthgen.render import render, rendering_of
 from synthgen.simulate import hearts_of, simulate
+from synthgen.subjects import SourceCohort
+from synthgen.training.report import Report
 
 _VERSION = re.compile(r"-v\d+\.\d+\.\d+$")
 
@@ -37,6 +40,7 @@ def extend(
     out: Path | str | None = None,
     *,
     bundle: str | None = None,
+    cohort: SourceCohort | None = None,
     workers: int | None = None,
     device: str | None = None,
     progress: Progress | None = None,
@@ -49,13 +53,16 @@ def extend(
     Parameters
     ----------
     dataset
-        Folder of a published dataset that `build` or `hearts` made.
+        Folder of a published dataset that `build`, `hearts` or `render` made.
     count
-        Subjects to add: of each condition of the recipe, as `build` counts, or in all, as `hearts` counts.
+        Subjects to add: of each condition of the recipe, as `build` counts, or in all, as `hearts` counts; copies of
+        each subject, as `render` counts.
     out
         Folder to publish; beside `dataset`, its name with the new version, when None.
     bundle
         Where the bundle of the dataset is now; where it was, when None.
+    cohort
+        The cohort whose label maps `render` rendered; needed for its datasets alone.
     workers, device, progress
         As `build`.
 
@@ -73,7 +80,12 @@ def extend(
         raise InputError("count", expected="at least 1 subject to add", got=str(count))
     target = _beside(parent) if out is None else Path(out)
     manifest = parent.manifest
-    if "recipe" in manifest.plan:
+    if "rendering" in manifest.plan:
+        rendering, known = rendering_of(manifest, cohort, bundle=bundle)
+        more = rendering.model_copy(update={"copies": rendering.copies + count})
+        report = Report(count=lambda _, done, total: progress(done, total) if progress else None)
+        render(known, target, more, parent=parent, workers=workers, device=device, report=report)
+    elif "recipe" in manifest.plan:
         recipe = recipe_of(manifest, bundle=bundle)
         larger = [c.model_copy(update={"count": c.count + count}) for c in recipe.conditions]
         grown = recipe.model_copy(update={"conditions": tuple(larger)})

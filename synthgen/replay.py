@@ -17,8 +17,9 @@ from synthgen.errors import DamageError
 from synthgen.networks.bundle import load_bundle
 from synthgen.networks.device import device_of
 from synthgen.processes import one_torch_thread
+from synthgen.render import rendered, rendering_of
 from synthgen.simulate import hearts_of, synthetic
-from synthgen.subjects import SyntheticSubject
+from synthgen.subjects import SourceCohort, SyntheticSubject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,12 @@ class Replay:
 
 
 def replay(
-    dataset: Path | str, subject_ids: Sequence[str] = (), *, bundle: str | None = None, device: str | None = None
+    dataset: Path | str,
+    subject_ids: Sequence[str] = (),
+    *,
+    bundle: str | None = None,
+    cohort: SourceCohort | None = None,
+    device: str | None = None,
 ) -> Iterator[Replay]:
     """Make subjects again, one after the other, from what their records say.
 
@@ -53,11 +59,13 @@ def replay(
     Parameters
     ----------
     dataset
-        Folder of a published dataset that `build` or `hearts` made.
+        Folder of a published dataset that `build`, `hearts` or `render` made.
     subject_ids
         Which; all when empty.
     bundle
         Where the bundle of the dataset is now; where it was, when None.
+    cohort
+        The cohort whose label maps `render` rendered; needed for its datasets alone.
     device
         As `build`.
 
@@ -70,7 +78,7 @@ def replay(
     """
     source = StoredDataset(dataset)
     entries = [source.manifest.subject(subject_id) for subject_id in subject_ids or source.ids]
-    make = _maker(source, bundle, device)
+    make = _maker(source, bundle, cohort, device)
     for entry in entries:
         stored = source.stored(entry.id)
         found = difference(stored, store_subject(make(source.record(entry.id)), entry.index))
@@ -78,9 +86,13 @@ def replay(
 
 
 def _maker(
-    source: StoredDataset, bundle: str | None, device: str | None
+    source: StoredDataset, bundle: str | None, cohort: SourceCohort | None, device: str | None
 ) -> Callable[[SubjectRecord], SyntheticSubject]:
     """Return the function that makes a subject from its record."""
+    if "rendering" in source.manifest.plan:
+        rendering, known = rendering_of(source.manifest, cohort, bundle=bundle)
+        made = rendering.of(known, load_bundle(rendering.bundle), device=device_of(device))
+        return lambda record: rendered(made, record.index)
     if "recipe" not in source.manifest.plan:
         hearts = hearts_of(source.manifest.plan)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from synthgen.commands.console import Reporter, emit, table
-from synthgen.commands.options import FOLDER, device_option, json_option, workers_option
+from synthgen.commands.fit import open_cohort
+from synthgen.commands.options import FOLDER, cohort_option, device_option, json_option, workers_option
 
 
 @click.command()
@@ -15,6 +16,7 @@ from synthgen.commands.options import FOLDER, device_option, json_option, worker
 @click.option("--count", type=int, required=True, help="Subjects to add, counted as by the command that made DATASET.")
 @click.option("--out", type=FOLDER, default=None, help="Folder to make.  [default: DATASET-vVERSION beside it]")
 @click.option("--bundle", default=None, help="Where the bundle of DATASET is now.  [default: where it was]")
+@cohort_option
 @workers_option
 @device_option
 @json_option
@@ -23,6 +25,7 @@ def extend(
     count: int,
     out: Path | None,
     bundle: str | None,
+    cohort: str | None,
     workers: int | None,
     device: str,
     as_json: bool,
@@ -34,8 +37,9 @@ def extend(
     """
     from synthgen.extend import extend as grow
 
+    known = open_cohort(cohort) if cohort else None
     with Reporter("subjects", quiet=as_json) as reporter:
         made = grow(
-            dataset, count, out, bundle=bundle, workers=workers, device=device, progress=reporter.progress
+            dataset, count, out, bundle=bundle, cohort=known, workers=workers, device=device, progress=reporter.progress
         ).as_dict()
     emit(made, table(made), as_json=as_json)

@@ -42,6 +42,12 @@ def workers_option(function: F) -> F:
     return click.option("--workers", type=int, default=None, help=text)(function)
 
 
+def cohort_option(function: F) -> F:
+    """Add `--cohort`."""
+    text = "Cohort whose label maps DATASET renders; needed for a dataset of `synthgen render` alone."
+    return click.option("--cohort", default=None, help=text)(function)
+
+
 def device_option(function: F) -> F:
     """Add `--device`."""
     text = "Where networks run: auto, cpu or cuda."

@@ -8,7 +8,8 @@ import click
 
 from synthgen.commands.console import Reporter, emit
 from synthgen.commands.diff import describe
-from synthgen.commands.options import FOLDER, device_option, json_option
+from synthgen.commands.fit import open_cohort
+from synthgen.commands.options import FOLDER, cohort_option, device_option, json_option
 from synthgen.errors import InputError, SynthgenError
 
 
@@ -17,10 +18,17 @@ from synthgen.errors import InputError, SynthgenError
 @click.argument("subjects", nargs=-1, metavar="[SUBJECT]...")
 @click.option("--all", "everyone", is_flag=True, help="Replay every subject.")
 @click.option("--bundle", default=None, help="Where the bundle of DATASET is now.  [default: where it was]")
+@cohort_option
 @device_option
 @json_option
 def replay(
-    dataset: Path, subjects: tuple[str, ...], everyone: bool, bundle: str | None, device: str, as_json: bool
+    dataset: Path,
+    subjects: tuple[str, ...],
+    everyone: bool,
+    bundle: str | None,
+    cohort: str | None,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Make SUBJECTs of DATASET again, from their records and its bundle, and compare every bit.
 
@@ -34,7 +42,8 @@ def replay(
     total = len(subjects) or len(StoredDataset(dataset))
     replays = []
     with Reporter("subjects", quiet=as_json) as reporter:
-        for made in make_again(dataset, subjects, bundle=bundle, device=device):
+        known = open_cohort(cohort) if cohort else None
+        for made in make_again(dataset, subjects, bundle=bundle, cohort=known, device=device):
             replays.append(made)
             reporter.progress(len(replays), total)
     differing = [made for made in replays if not made.same]

@@ -54,13 +54,17 @@ _INDICES: Mapping[str, str] = {
 
 _LIMITS = (
     "Not for diagnosis or treatment, and no evidence about a scanner, a hospital or a population.",
-    "Class proportions are those that were asked for, not a prevalence.",
+    "Class proportions are not a prevalence.",
     "Short-axis stacks at end-diastole and end-systole only: no cine, no long axis, no late enhancement.",
     "Images follow their labels; an expert who contours them would differ, as experts differ from each other.",
     "A vendor is a style of images by the letters of M&Ms, not a claim about a product.",
     "A generator shows no more variety than it was fitted on.",
-    "Draws that failed the checks were drawn again; each subject's record tells how often and why.",
     "No claim of privacy is made about the data that a generator was fitted on.",
+)
+_REDRAWN = "Draws that failed the checks were drawn again; each subject's record tells how often and why."
+_KNOWN_ANATOMIES = (
+    "Anatomies are those of known subjects, though bent: who may not have their label maps may not have this dataset.",
+    "Subjects of one `anatomy` go back to one of them: never divide them between training and testing.",
 )
 
 _ANATOMIES: Mapping[str, str] = {
@@ -72,6 +76,7 @@ _IMAGES: Mapping[str, str] = {
     "doi 10.1016/j.compmedimag.2022.102123",
     "sdnet": "images: A. Chartsias et al., Med. Image Anal. 58:101535, 2019, doi 10.1016/j.media.2019.101535",
 }
+_USES = {"generator": "Fitted on", "label maps": "Label maps of"}
 _CLASSES = "classes: O. Bernard et al. (ACDC), IEEE TMI 37(11):2514–2525, 2018, doi 10.1109/TMI.2018.2837502"
 
 
@@ -97,7 +102,7 @@ def dataset_card(manifest: Manifest) -> str:
         "## Sources and licences",
         _sources(manifest),
         "## Limits",
-        _bullets(_LIMITS),
+        _bullets((*_LIMITS, *(_KNOWN_ANATOMIES if _label_maps(manifest) else (_REDRAWN,)))),
         "## Citing it",
         _citation(manifest),
         "## Identity",
@@ -128,6 +133,7 @@ def summary(manifest: Manifest) -> str:
     most = grids.most_common(1)[0][0] + (" and other grids" if len(grids) > 1 else "")
     bundles = [_text(model.get("name")) for model in manifest.models if model.get("name")]
     maker = f"from the fitted generator {', '.join(bundles)}" if bundles else "by simulation"
+    maker += "".join(f", rendering label maps of {_text(source.name)}" for source in _label_maps(manifest))
     return (
         f"Each of the {len(subjects)} subjects has an image and a label map of nine tissues at "
         f"{' and '.join(_PHASES[phase] for phase in Phase)}: {_span(slices)} slices, "
@@ -138,6 +144,11 @@ def summary(manifest: Manifest) -> str:
 def sources_of(manifest: Manifest) -> tuple[SourceData, ...]:
     """Return the data behind the dataset, without entries that say nothing."""
     return tuple(source for source in manifest.legal.source_data if source.name or source.licence)
+
+
+def _label_maps(manifest: Manifest) -> tuple[SourceData, ...]:
+    """Return the data whose label maps were rendered."""
+    return tuple(source for source in sources_of(manifest) if source.use == "label maps")
 
 
 def citations(manifest: Manifest) -> list[str]:
@@ -154,7 +165,8 @@ def _methods(manifest: Manifest) -> list[str]:
     asked = recipe if isinstance(recipe, dict) else {}
     conditions = asked.get("conditions")
     drawn = {c.get("method") for c in conditions if isinstance(c, dict)} if isinstance(conditions, list) else set()
-    anatomies = [text for method, text in _ANATOMIES.items() if method in (drawn or {"latent"})]
+    supposed = set() if _label_maps(manifest) else {"latent"}
+    anatomies = [text for method, text in _ANATOMIES.items() if method in (drawn or supposed)]
     return [*anatomies, _IMAGES["sdnet" if asked.get("renderer") == "sdnet" else "spade"]]
 
 
@@ -190,7 +202,7 @@ def _sources(manifest: Manifest) -> str:
     licence = _text(manifest.legal.licence) or "not stated"
     lines = [f"Licence of this dataset: {licence}."]
     lines += [
-        f"Fitted on {_text(source.name)} (licence: {_text(source.licence) or 'not stated'})"
+        f"{_USES[source.use]} {_text(source.name)} (licence: {_text(source.licence) or 'not stated'})"
         + (f": {_text(source.citation)}" if source.citation else "")
         for source in sources_of(manifest)
     ]

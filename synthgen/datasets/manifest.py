@@ -62,11 +62,12 @@ class Environment(Frozen):
 
 
 class SourceData(Frozen):
-    """Data that a model behind the dataset was fitted on."""
+    """Data behind the dataset: what its generator was fitted on, or whose label maps were rendered."""
 
     name: str
     licence: str
     citation: str = ""
+    use: Literal["generator", "label maps"] = "generator"
 
 
 class Legal(Frozen):

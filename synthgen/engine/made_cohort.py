@@ -108,7 +108,7 @@ class RerenderedCohort(_FromBundle):
     wanted
         Number of a subject and the vendor whose style it gets; None takes the bundle's vendors in turn.
     keys
-        Number of each entry in the keys of its chance; None: its place. Entries of one subject and key are varied alike.
+        Number of each entry in the keys of its chance; None: its place. Entries of a subject with one key vary alike.
     seed
         Root of chance; every key has a style and noise of its own.
     varied

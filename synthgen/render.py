@@ -1,0 +1,231 @@
+"""`render`: new images of the label maps of known subjects, as a dataset: label-informed synthesis.
+
+Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123): a patient's label maps, tissues around the heart
+included, are varied and rendered in the style of a vendor. Here the result is a dataset like any other, in which
+subjects that go back to one patient share an `anatomy`, so that nobody trains on the one and tests on the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from synthgen.cohorts.prefetched import Prefetched
+from synthgen.datasets.manifest import MANIFEST, Container, Manifest
+from synthgen.datasets.reader import StoredDataset
+from synthgen.datasets.writer import DatasetWriter
+from synthgen.engine.made_cohort import RerenderedCohort
+from synthgen.engine.recipe import LARGEST_COUNT
+from synthgen.engine.styles import vendors_of
+from synthgen.errors import InputError
+from synthgen.evaluation.study_folder import claim_folder
+from synthgen.indices import measure
+from synthgen.labels import Vendor
+from synthgen.networks.bundle import Bundle, load_bundle
+from synthgen.networks.device import device_of
+from synthgen.processes import one_torch_thread
+from synthgen.subjects import SourceCohort, SyntheticSubject
+from synthgen.training.report import Report
+
+_MAPS_FILE = "maps.json"
+"""Tells whose label maps lie in a folder."""
+
+
+class Rendering(BaseModel):
+    """What is rendered of each subject of a cohort.
+
+    Attributes
+    ----------
+    copies
+        Renderings of each subject, in each vendor's style if vendors are named.
+    vendors
+        Whose styles; none named: one vendor per copy, those of the bundle in turn.
+    varied
+        Whether every copy has label maps of its own: bent, and with a larger or smaller heart. They are the same in
+        the styles of all vendors.
+    seed
+        Root of all chance.
+    bundle
+        Name or folder of the generator.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    copies: int = Field(default=1, ge=1, le=LARGEST_COUNT)
+    vendors: tuple[Vendor, ...] = ()
+    varied: bool = True
+    seed: int = Field(default=0, ge=0, lt=1 << 63)
+    bundle: str = "default"
+
+    def of(
+        self, cohort: SourceCohort, bundle: Bundle, *, maps: Path | None = None, device: str = "cpu"
+    ) -> RerenderedCohort:
+        """Return the subjects to be made, copy after copy, so that more copies come last; raises as it does."""
+        known = vendors_of(bundle.description.styles)
+        wanted, keys = [], []
+        for copy in range(self.copies):
+            for number in range(len(cohort)):
+                styles = self.vendors or (known[(number + copy) % len(known)],)
+                wanted += [(number, vendor) for vendor in styles]
+                keys += [copy * LARGEST_COUNT + number] * len(styles)
+        return RerenderedCohort(
+            bundle, cohort, wanted, keys=keys, seed=self.seed, varied=self.varied, maps=maps, device=device
+        )
+
+
+def render(
+    cohort: SourceCohort,
+    out: Path | str,
+    rendering: Rendering | None = None,
+    *,
+    container: Container = "zarr",
+    parent: StoredDataset | None = None,
+    workers: int | None = None,
+    device: str | None = None,
+    report: Report | None = None,
+) -> Path:
+    """Render every subject of `cohort` into the new dataset `out` and return it; the same call goes on with it.
+
+    A subject is the same whatever the number of copies and vendors, the order and the workers. Where several are made
+    of a patient whose tissues have to be labelled first, that is done once, in `out.maps`, which is removed at the end.
+
+    Parameters
+    ----------
+    cohort
+        Label maps of hearts, around which the bundle's segmentor labels the other tissues on their images, or of all
+        nine tissues, with class, vendor and body of each subject.
+    out
+        Folder to publish. Until then the work lies in `out.partial`.
+    rendering
+        What is rendered of each; `Rendering()` when None.
+    container
+        How voxels are kept.
+    parent
+        A dataset with fewer copies of the same, whose subjects are taken over as they are; see `extend`.
+    workers
+        Processes; one per core when None, one on a GPU.
+    device
+        `auto`, `cpu` or a CUDA device; None is `auto`.
+    report
+        Where progress is told.
+
+    Raises
+    ------
+    InputError
+        If the bundle cannot render the cohort or a vendor, a subject cannot be read, `workers` is below 1, or `out` is
+        taken.
+    PartialError
+        If a worker process was killed; the same call goes on.
+    """
+    rendering, report, place = rendering or Rendering(), report or Report(), device_of(device)
+    if workers is not None and workers < 1:
+        raise InputError("workers", expected="at least 1", got=str(workers))
+    bundle, out = load_bundle(rendering.bundle), Path(out)
+    crew = workers or (1 if place != "cpu" else None)
+    plan = _plan(rendering, cohort, bundle)
+    bare = rendering.of(cohort, bundle, device=place)
+    ids = [_identifier(bare, index) for index in range(len(bare))]
+    with DatasetWriter.open(out, plan=plan, subject_ids=ids, container=container, parent=parent) as writer:
+        missing = [index for index, subject_id in enumerate(ids) if subject_id not in writer.done]
+        maps = out.with_name(out.name + ".maps") if len(bare) > len(cohort) and missing else None
+        if maps is not None:
+            claim_folder(maps, {"cohort": plan["cohort"], "bundle": plan["bundle"]}, file=_MAPS_FILE)
+        made = rendering.of(cohort, bundle, maps=maps, device=place)
+        made.keep_maps(lambda done, total: report.count("label maps prepared", done, total), workers=workers)
+        told = Prefetched(
+            made, missing, workers=crew, progress=lambda done, total: report.count("subjects rendered", done, total)
+        )
+        with one_torch_thread(), told as ahead:
+            for index in missing:
+                writer.add(_finished(ahead, made, index))
+        folder = writer.finish(_extra(cohort, made, bundle, place))
+    if maps is not None:
+        shutil.rmtree(maps)
+    return folder
+
+
+def rendering_of(
+    manifest: Manifest, cohort: SourceCohort | None, *, bundle: str | None = None
+) -> tuple[Rendering, SourceCohort]:
+    """Return what a dataset is a rendering of, held against the cohort and the bundle that are there now.
+
+    Raises
+    ------
+    InputError
+        If `render` did not make the dataset, or cohort or bundle are not given or others.
+    """
+    try:
+        rendering = Rendering.model_validate(manifest.plan.get("rendering"))
+    except ValidationError as error:
+        raise InputError(MANIFEST, expected="a dataset that `render` made", got="another") from error
+    if bundle is not None:
+        rendering = rendering.model_copy(update={"bundle": bundle})
+    if cohort is None:
+        raise InputError("--cohort", expected="the cohort whose label maps were rendered, such as acdc:DIR", got="none")
+    there = _plan(rendering, cohort, load_bundle(rendering.bundle))
+    if there["cohort"] != manifest.plan.get("cohort"):
+        raise InputError(f"cohort {cohort.name}", expected="the one that was rendered", got="another, or changed files")
+    if there["bundle"] != manifest.plan.get("bundle"):
+        raise InputError(
+            f"bundle {rendering.bundle}",
+            expected="the bundle that made the dataset",
+            got="another one of that name",
+            hint="Name the folder of the right one by --bundle",
+        )
+    return rendering, cohort
+
+
+def rendered(made: RerenderedCohort, index: int) -> SyntheticSubject:
+    """Return subject `index` as the dataset has it."""
+    with one_torch_thread():
+        return _finished(made, made, index)
+
+
+def _plan(rendering: Rendering, cohort: SourceCohort, bundle: Bundle) -> dict[str, object]:
+    """Return everything that decides what the subjects are."""
+    fingerprint = hashlib.sha256(cohort.fingerprint().encode()).hexdigest()
+    return {
+        "rendering": rendering.model_dump(mode="json"),
+        "cohort": {"name": cohort.name, "subjects": len(cohort), "fingerprint": fingerprint},
+        "bundle": {name: entry.sha256 for name, entry in sorted(bundle.description.files.items())},
+    }
+
+
+def _identifier(made: RerenderedCohort, index: int) -> str:
+    return f"{made.subject_pathologies[index]}-{made.subject_vendors[index]}-{index + 1:04d}"
+
+
+def _finished(source: SourceCohort, made: RerenderedCohort, index: int) -> SyntheticSubject:
+    """Return a subject with its indices measured and its history; nobody's name is in it, only a number."""
+    subject, (copy, number) = source[index], divmod(made.keys[index], LARGEST_COUNT)
+    return SyntheticSubject(
+        subject_id=_identifier(made, index),
+        pathology=subject.pathology,
+        vendor=subject.vendor,
+        body=subject.body,
+        images=subject.images,
+        labels=subject.labels,
+        indices=measure(subject.labels, subject.body).as_dict(),
+        record={"label_maps_of": made.cohort.name, "subject": number + 1, "copy": copy + 1},
+        anatomy=f"anatomy-{number + 1:04d}",
+    )
+
+
+def _extra(cohort: SourceCohort, made: RerenderedCohort, bundle: Bundle, device: str) -> dict[str, object]:
+    """Return what the manifest says beside request and content: models, terms, and the arithmetic that made voxels."""
+    source = bundle.description.source
+    return {
+        "models": [bundle.description],
+        "legal": {
+            "licence": made.licence,
+            "source_data": [
+                {"name": cohort.name, "licence": cohort.licence, "citation": cohort.citation, "use": "label maps"},
+                {"name": source.cohort, "licence": source.licence, "citation": source.citation},
+            ],
+        },
+        "compute": {"device": device, "cpu": torch.backends.cpu.get_cpu_capability()},
+    }

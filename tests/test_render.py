@@ -1,0 +1,154 @@
+"""New images of known label maps, as a dataset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_bundle import SIZE, SPACING, shared_bundle
+
+from synthgen import cli
+from synthgen.cohorts.acdc import Acdc
+from synthgen.cohorts.preprocess import prepare
+from synthgen.datasets.cohort import open_dataset
+from synthgen.datasets.reader import StoredDataset
+from synthgen.datasets.verify import verify
+from synthgen.datasets.writer import DatasetWriter
+from synthgen.errors import InputError
+from synthgen.extend import extend
+from synthgen.hearts.virtual_hearts import VirtualHearts
+from synthgen.indices import measure
+from synthgen.labels import HEART, Phase
+from synthgen.render import Rendering, render
+from synthgen.replay import replay
+from synthgen.simulate import simulate
+
+
+@pytest.fixture(scope="module")
+def hearts() -> VirtualHearts:
+    """Three small virtual hearts, all tissues labelled."""
+    return VirtualHearts(3, seed=3, pixels=64, spacing_mm=3.0)
+
+
+@pytest.fixture(scope="module")
+def acdc(hearts, tmp_path_factory) -> Acdc:
+    """The same as ACDC would have them: hearts alone are labelled."""
+    return Acdc(simulate(hearts, tmp_path_factory.mktemp("acdc") / "cohort", layout="acdc", workers=1))
+
+
+def asked(**values: object) -> Rendering:
+    """A rendering with the tiny bundle."""
+    return Rendering.model_validate({"bundle": str(shared_bundle()), **values})
+
+
+@pytest.fixture(scope="module")
+def rendered(hearts, tmp_path_factory) -> Path:
+    """Two copies of each heart, made by one process."""
+    return render(hearts, tmp_path_factory.mktemp("rendered") / "cohort", asked(copies=2), workers=1)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, but what one version says of its history."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_rendered_dataset_is_whole_and_says_what_it_is(hearts, rendered) -> None:
+    """Every byte verifies; classes, bodies, indices and terms are right, and label maps are removed from beside it."""
+    assert verify(rendered) == ()
+    stored = StoredDataset(rendered)
+    assert [subject.pathology for subject in stored] == 2 * hearts.subject_pathologies
+    for index, subject in enumerate(stored):
+        assert subject.body == hearts[index % 3].body
+        measured = measure(subject.labels, subject.body).as_dict()
+        assert subject.indices["lv_edv_ml"] == pytest.approx(measured["lv_edv_ml"])
+        assert subject.record == {"label_maps_of": hearts.name, "subject": index % 3 + 1, "copy": index // 3 + 1}
+    uses = [source.use for source in stored.manifest.legal.source_data]
+    assert uses == ["label maps", "generator"]
+    card = (rendered / "README.md").read_text()
+    assert f"- Label maps of {hearts.name} (licence" in card
+    assert "never divide them between training and testing" in card
+    assert [path.name for path in rendered.parent.iterdir() if "maps" in path.name] == []
+
+
+def test_copies_are_varied_and_of_one_anatomy(rendered) -> None:
+    """Copies differ in label maps and share a heart, which a split does not divide."""
+    cohort = open_dataset(rendered, phases="both")
+    first, copy = cohort[0], cohort[3]
+    assert first["heart"] == copy["heart"]
+    assert not np.array_equal(first["label_ED"].data, copy["label_ED"].data)
+    parts = [{subject["heart"] for subject in part.dry_iter()} for part in cohort.split(0.4, 0.6)]
+    assert not parts[0] & parts[1]
+    assert sum(map(len, parts)) == 3
+
+
+def test_styles_of_one_copy_have_the_same_label_maps(hearts, tmp_path) -> None:
+    """Unvaried they are the cohort's own, on the bundle's grid and in the patient's place; images differ by vendor."""
+    made = render(hearts, tmp_path / "plain", asked(vendors=("A", "D"), varied=False), container="nifti", workers=1)
+    stored = list(StoredDataset(made))
+    known = prepare(hearts[0], pixels=SIZE, spacing_mm=SPACING[1])
+    for subject in stored[:2]:
+        np.testing.assert_array_equal(subject.labels[Phase.ES].voxels, known.labels[Phase.ES])
+        np.testing.assert_allclose(subject.labels[Phase.ES].affine, known.affine, rtol=1e-6, atol=1e-4)
+    assert not np.array_equal(stored[0].images[Phase.ED].voxels, stored[1].images[Phase.ED].voxels)
+    varied = list(StoredDataset(render(hearts, tmp_path / "varied", asked(vendors=("A", "D")), workers=1)))
+    np.testing.assert_array_equal(varied[0].labels[Phase.ED].voxels, varied[1].labels[Phase.ED].voxels)
+
+
+def test_workers_and_resume_change_no_byte(acdc, tmp_path, monkeypatch) -> None:
+    """Stopped after two subjects and gone on with on two processes, it is the same; tissues are labelled once each."""
+    whole = render(acdc, tmp_path / "whole", asked(copies=2), workers=1)
+    assert next(iter(StoredDataset(whole))).labels[Phase.ED].voxels.max() > max(HEART)
+    add = DatasetWriter.add
+
+    def stop_at_the_third(writer, subject) -> None:
+        if len(writer.done) == 2:
+            raise KeyboardInterrupt
+        add(writer, subject)
+
+    monkeypatch.setattr(DatasetWriter, "add", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        render(acdc, tmp_path / "cut", asked(copies=2), workers=1)
+    monkeypatch.undo()
+    assert (tmp_path / "cut.maps").is_dir()
+    with pytest.raises(InputError, match="unfinished dataset of this plan"):
+        render(acdc, tmp_path / "cut", asked(copies=3), workers=1)
+    assert tree(render(acdc, tmp_path / "cut", asked(copies=2), workers=2)) == tree(whole)
+    assert not (tmp_path / "cut.maps").exists()
+
+
+def test_it_is_replayed_and_extended_from_its_cohort(hearts, rendered, tmp_path) -> None:
+    """Every bit comes out again; one copy more gives the content of a dataset of three, which holds the old subjects."""
+    assert [made.same for made in replay(rendered, cohort=hearts)] == 6 * [True]
+    larger = extend(rendered, 1, tmp_path / "larger", cohort=hearts, workers=1)
+    assert (larger.version, larger.subjects, larger.added) == ("1.1.0", 9, 3)
+    three = render(hearts, tmp_path / "three", asked(copies=3), workers=1)
+    assert larger.content_id == StoredDataset(three).manifest.content_id
+    assert verify(tmp_path / "larger") == ()
+
+
+def test_another_cohort_or_bundle_is_refused(hearts, rendered) -> None:
+    """Nobody replays with other label maps than those that were rendered, or without any."""
+    with pytest.raises(InputError, match="--cohort"):
+        next(replay(rendered))
+    with pytest.raises(InputError, match="the one that was rendered"):
+        next(replay(rendered, cohort=VirtualHearts(3, seed=4, pixels=64, spacing_mm=3.0)))
+    with pytest.raises(InputError, match="the bundle that made the dataset"):
+        next(replay(rendered, cohort=hearts, bundle="default"))
+
+
+def test_the_command_renders_a_cohort(capsys, tmp_path) -> None:
+    """Copies, vendors and variation reach the dataset; the result is JSON, and a bad request one line and code 2."""
+    line = ["render", "hearts:1", "--bundle", str(shared_bundle()), "--workers", "1"]
+    out = str(tmp_path / "r")
+    assert cli.run([*line, "--copies", "2", "--vendor", "B,C", "--no-variation", "--out", out, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"dataset": out, "subjects": 4}
+    stored = StoredDataset(tmp_path / "r")
+    assert stored.manifest.plan["rendering"]["varied"] is False
+    assert [str(subject.vendor) for subject in stored] == ["B", "C", "B", "C"]
+    assert cli.run(["replay", out, stored.ids[-1], "--cohort", "hearts:1"]) == 0
+    for wrong in (["--copies", "0"], ["--vendor", "X"], ["--workers", "0"], ["--seed", "-1"]):
+        assert cli.run([*line, "--out", str(tmp_path / "w"), *wrong]) == 2
+    assert cli.run([*line, "--out", out]) == 2
+    assert "a name that is free" in capsys.readouterr().err
