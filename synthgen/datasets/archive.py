@@ -52,25 +52,36 @@ def pack(dataset: Path | str, file: Path | str) -> Path:
     source, target = StoredDataset(dataset), Path(file)
     if target.suffix != ".zip":
         raise InputError(target, expected="a name that ends in .zip", got=repr(target.name))
-    if target.exists() or target.is_symlink():
-        raise InputError(target, expected="a name that is free", got="one that exists")
-    temporary = target.with_name(f".{target.name}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FolderLock(target):
-            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(_member(MANIFEST), read_bytes(source.path, MANIFEST, MAX_DOCUMENT_BYTES))
-                for entry in _files(source.manifest, map(source.record, source.ids)):
-                    archive.writestr(_member(entry.path), _checked(source.path, entry))
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
-            temporary.rename(target)
-            sync_folder(target.parent)
+            _refuse_taken(target)
+            _write_archive(source, target)
     except OSError as error:
         raise writing_failed(target, error) from error
+    return target
+
+
+def _refuse_taken(target: Path) -> None:
+    """Refuse a name that exists; asked under its lock, for another process may just have made it."""
+    if target.exists() or target.is_symlink():
+        raise InputError(target, expected="a name that is free", got="one that exists")
+
+
+def _write_archive(source: StoredDataset, target: Path) -> None:
+    """Write the archive beside `target`, then give it its name; to be called under the lock of `target`."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(_member(MANIFEST), read_bytes(source.path, MANIFEST, MAX_DOCUMENT_BYTES))
+            for entry in _files(source.manifest, map(source.record, source.ids)):
+                archive.writestr(_member(entry.path), _checked(source.path, entry))
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.rename(target)
+        sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
-    return target
 
 
 def _files(manifest: Manifest, records: Iterator[SubjectRecord]) -> Iterator[FileEntry]:
@@ -115,28 +126,36 @@ def unpack(file: Path | str, out: Path | str) -> Path:
     source, target = Path(file), Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link
     if not source.is_file():
         raise InputError(source, expected="an archive made by `pack`", got="no file of that name")
-    if target.exists() or target.is_symlink():
-        raise InputError(target, expected="a name that is free", got="one that exists")
-    temporary = target.with_name(f".{target.name}.unpacking")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FolderLock(target):
-            if temporary.is_dir() and not temporary.is_symlink():
-                shutil.rmtree(temporary)  # of a run that was killed
-            temporary.mkdir()
-            _extract(source, temporary)
-            faults = verify(temporary)
-            if faults:
-                raise DamageError(f"{source}: {len(faults)} faults, the first in {faults[0].where}: {faults[0].what}")
-            os.sync()
-            temporary.rename(target)
-            sync_folder(target.parent)
+            _refuse_taken(target)
+            _unpack_verified(source, target)
     except OSError as error:
         raise writing_failed(target, error) from error
-    finally:
-        if temporary.is_dir() and not temporary.is_symlink():
-            shutil.rmtree(temporary)
     return target
+
+
+def _unpack_verified(source: Path, target: Path) -> None:
+    """Unpack beside `target`, verify, then give it its name; to be called under the lock of `target`."""
+    temporary = target.with_name(f".{target.name}.unpacking")
+    _remove_folder(temporary)  # of a run that was killed
+    try:
+        temporary.mkdir()
+        _extract(source, temporary)
+        faults = verify(temporary)
+        if faults:
+            raise DamageError(f"{source}: {len(faults)} faults, the first in {faults[0].where}: {faults[0].what}")
+        os.sync()
+        temporary.rename(target)
+        sync_folder(target.parent)
+    finally:
+        _remove_folder(temporary)
+
+
+def _remove_folder(folder: Path) -> None:
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
 
 
 def _extract(file: Path, folder: Path) -> None:

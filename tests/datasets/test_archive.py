@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import zipfile
 
 import numpy as np
 import pytest
 
+from synthgen.datasets import archive
 from synthgen.datasets.archive import pack, unpack
 from synthgen.datasets.containers import CONTAINERS
 from synthgen.datasets.convert import convert
@@ -50,6 +52,27 @@ def test_names_are_checked(small_dataset, tmp_path):
         unpack(file, small_dataset)
     with pytest.raises(InputError, match="no file"):
         unpack(tmp_path / "none.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("command", [pack, unpack])
+def test_a_second_process_disturbs_nothing(small_dataset, tmp_path, monkeypatch, tree, command):
+    """A second call while the first one works is refused and leaves the first one's work alone."""
+    source = small_dataset if command is pack else pack(small_dataset, tmp_path / "one.zip")
+    out = tmp_path / "out.zip"
+    refusals = []
+    sync = os.sync if command is unpack else os.fsync  # called when everything but the name is there
+
+    def again(*arguments):
+        monkeypatch.undo()
+        with pytest.raises(InputError, match="nobody else is writing"):
+            command(source, out)
+        refusals.append(command)
+        return sync(*arguments)
+
+    monkeypatch.setattr(archive.os, sync.__name__, again)
+    assert command(source, out) == out
+    assert refusals == [command]
+    assert tree(out if command is unpack else unpack(out, tmp_path / "back")) == tree(small_dataset)
 
 
 def rewrite(source, target, change):
