@@ -13,7 +13,7 @@ from pathlib import Path
 from synthgen.cohorts.assembly import Loaded, Person, assemble, parse_body, staged_folder
 from synthgen.cohorts.conventions import ACDC_CODES, from_tissue
 from synthgen.cohorts.fingerprint import fingerprint
-from synthgen.cohorts.nifti import Kind, read_volume, write_volume
+from synthgen.cohorts.nifti import KINDS, Kind, read_volume, write_volume
 from synthgen.errors import InputError
 from synthgen.labels import Pathology, Phase, Vendor
 from synthgen.subjects import Body, LabelScheme, SourceCohort, SourceSubject
@@ -70,8 +70,16 @@ class Acdc(SourceCohort):
         self.subject_vendors = [Vendor.A] * len(self._folders)
 
     def fingerprint(self) -> str:
-        """Return a digest of the names and sizes of the files that are read."""
-        return fingerprint(self._folder)
+        """Return a digest of the names and sizes of what is read: every `Info.cfg` and the files of ED and ES.
+
+        Raises
+        ------
+        InputError
+            If an `Info.cfg` does not say which frames these are; naming it.
+        """
+        configs = [patient / "Info.cfg" for patient in self._folders]
+        volumes = [self._file(i, phase, kind) for i in range(len(self)) for phase in Phase for kind in KINDS]
+        return fingerprint(self._folder, [*configs, *volumes])
 
     def __len__(self) -> int:
         """Return the number of patients."""
@@ -90,7 +98,6 @@ class Acdc(SourceCohort):
         frames = {phase: _parse_frame(config, info, phase) for phase in Phase}
         if frames[Phase.ED] == frames[Phase.ES]:
             raise InputError(config, expected="ED and ES at different frames", got=f"both at frame {frames[Phase.ED]}")
-        stems = {phase: f"{patient.name}_frame{frame:02d}" for phase, frame in frames.items()}
         size = parse_body(config, info.get("Height", ""), info.get("Weight", ""))
         person = Person(
             subject_id=patient.name,
@@ -100,10 +107,22 @@ class Acdc(SourceCohort):
         )
         return assemble(
             person,
-            {phase: _load(patient, stem, "image") for phase, stem in stems.items()},
-            {phase: _load(patient, f"{stem}_gt", "label") for phase, stem in stems.items()},
+            {phase: self._load(index, phase, "image") for phase in Phase},
+            {phase: self._load(index, phase, "label") for phase in Phase},
             ACDC_CODES,
         )
+
+    def _load(self, index: int, phase: Phase, kind: Kind) -> Loaded:
+        file = self._file(index, phase, kind)
+        return Loaded(read_volume(file, kind=kind), file)
+
+    def _file(self, index: int, phase: Phase, kind: Kind) -> Path:
+        """Return the file of one volume, packed or plain; the packed name if there is neither."""
+        patient = self._folders[index]
+        frame = _parse_frame(patient / "Info.cfg", self._info[index], phase)
+        stem = f"{patient.name}_frame{frame:02d}" + ("_gt" if kind == "label" else "")
+        packed, plain = patient / f"{stem}.nii.gz", patient / f"{stem}.nii"
+        return plain if plain.is_file() and not packed.is_file() else packed
 
 
 def write_cohort(cohort: SourceCohort, folder: Path) -> list[str]:
@@ -142,13 +161,6 @@ def _write_subject(subject: SourceSubject, patient: Path) -> None:
         write_volume(patient / f"{stem}.nii.gz", subject.images[phase])
         label = subject.labels[phase]
         write_volume(patient / f"{stem}_gt.nii.gz", label.with_voxels(from_tissue(label.voxels, ACDC_CODES)))
-
-
-def _load(patient: Path, stem: str, kind: Kind) -> Loaded:
-    packed = patient / f"{stem}.nii.gz"
-    plain = patient / f"{stem}.nii"
-    file = plain if plain.is_file() and not packed.is_file() else packed
-    return Loaded(read_volume(file, kind=kind), file)
 
 
 def _read_info(config: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from synthgen.cohorts.assembly import Loaded, Person, assemble, parse_body, stag
 from synthgen.cohorts.conventions import MNMS_CODES, from_tissue
 from synthgen.cohorts.csv_table import read_table
 from synthgen.cohorts.fingerprint import fingerprint
-from synthgen.cohorts.nifti import Kind, read_frames, read_volume, write_frames
+from synthgen.cohorts.nifti import KINDS, Kind, read_frames, read_volume, write_frames
 from synthgen.errors import InputError
 from synthgen.labels import Pathology, Phase, Sex, Vendor
 from synthgen.subjects import Body, LabelScheme, SourceCohort, SourceSubject
@@ -28,6 +28,7 @@ _COLUMNS = (_CODE, "VendorName", _VENDOR, "Centre", "ED", "ES", "Age", _PATHOLOG
 _REQUIRED = (_CODE, _VENDOR, "ED", "ES", _PATHOLOGY)
 _INFORMATION = "M&Ms_Dataset_information.csv"
 _LABELLED = Path("Training", "Labeled")
+_SUFFIXES: Mapping[Kind, str] = {"image": "", "label": "_gt"}
 _DEPTH = 3  # folders between the root and a subject
 
 Row = Mapping[str, str]
@@ -91,8 +92,9 @@ class Mnms(SourceCohort):
         self.subject_vendors = [Vendor.parse(row[_VENDOR], subject=f"{self._table}, {row[_CODE]}") for row in rows]
 
     def fingerprint(self) -> str:
-        """Return a digest of the names and sizes of the files that are read."""
-        return fingerprint(self._folder)
+        """Return a digest of the names and sizes of what is read: the table and the usable subjects' volumes."""
+        places = [(place, row[_CODE], suffix) for row, place in self._subjects for suffix in _SUFFIXES.values()]
+        return fingerprint(self._folder, [self._table, *(file for where in places for file in _files(*where).values())])
 
     def __len__(self) -> int:
         """Return the number of usable subjects."""
@@ -114,8 +116,8 @@ class Mnms(SourceCohort):
             vendor=self.subject_vendors[index],
             body=_parse_person(self._table, row),
         )
-        images = _load(place, row[_CODE], "", "image", frames)
-        return assemble(person, images, _load(place, row[_CODE], "_gt", "label", frames), MNMS_CODES)
+        images, labels = (_load(place, row[_CODE], kind, frames) for kind in KINDS)
+        return assemble(person, images, labels, MNMS_CODES)
 
     def _parse_frame(self, row: Row, phase: Phase) -> int:
         text = row[phase.value]
@@ -219,11 +221,18 @@ def _has_labels(place: Path, code: str) -> bool:
     return any((place / name).is_file() for name in names)
 
 
-def _load(place: Path, code: str, suffix: str, kind: Kind, frames: Mapping[Phase, int]) -> dict[Phase, Loaded]:
-    cine = place / f"{code}_sa{suffix}.nii.gz"
+def _files(place: Path, code: str, suffix: str) -> dict[Phase, Path]:
+    """Return the file of each phase; the cine for both if one has no file of its own."""
     stacks = {phase: [place / n for n in _names(code, suffix, phase) if (place / n).is_file()] for phase in Phase}
-    if all(stacks.values()):
-        return {phase: Loaded(read_volume(files[0], kind=kind), files[0]) for phase, files in stacks.items()}
+    cine = place / f"{code}_sa{suffix}.nii.gz"
+    return {phase: files[0] if all(stacks.values()) else cine for phase, files in stacks.items()}
+
+
+def _load(place: Path, code: str, kind: Kind, frames: Mapping[Phase, int]) -> dict[Phase, Loaded]:
+    files = _files(place, code, _SUFFIXES[kind])
+    cine = files[Phase.ED]
+    if cine != files[Phase.ES]:
+        return {phase: Loaded(read_volume(file, kind=kind), file) for phase, file in files.items()}
     volumes = read_frames(cine, kind=kind, frames=[frames[phase] for phase in Phase])
     return {phase: Loaded(volume, cine) for phase, volume in zip(Phase, volumes, strict=True)}
 

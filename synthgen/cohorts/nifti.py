@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import nibabel
 import numpy as np
@@ -24,6 +24,7 @@ from synthgen.errors import InputError
 from synthgen.volumes import Volume
 
 Kind = Literal["image", "label"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MAX_FILE_BYTES = 2**30
 MAX_VOXELS = 2**28  # a cine of 512 x 512 x 20 x 50

@@ -27,7 +27,7 @@ from synthgen.cohorts.assembly import Loaded, Person, assemble, parse_body
 from synthgen.cohorts.conventions import MNMS_CODES
 from synthgen.cohorts.csv_table import read_table
 from synthgen.cohorts.fingerprint import fingerprint
-from synthgen.cohorts.nifti import Kind, read_volume, write_volume
+from synthgen.cohorts.nifti import KINDS, Kind, read_volume, write_volume
 from synthgen.errors import InputError
 from synthgen.labels import Pathology, Phase, Sex, Vendor
 from synthgen.subjects import Body, LabelScheme, SourceCohort, SourceSubject
@@ -36,7 +36,7 @@ TABLE, ABOUT = "subjects.csv", "cohort.json"
 
 _MAX_ABOUT_BYTES = 1 << 16
 
-_FILES = {(phase, kind): f"{phase.value.lower()}_{kind}" for phase in Phase for kind in ("image", "label")}
+_FILES = {(phase, kind): f"{phase.value.lower()}_{kind}" for phase in Phase for kind in KINDS}
 _BODY = ("height_cm", "weight_kg", "sex")
 _COLUMNS = ("subject_id", "pathology", "vendor", *_BODY, *_FILES.values())
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -81,8 +81,15 @@ class NiftiFolder(SourceCohort):
         self.subject_vendors = [Vendor.parse(row["vendor"], subject=self._where(row)) for row in self._rows]
 
     def fingerprint(self) -> str:
-        """Return a digest of the names and sizes of the files that are read."""
-        return fingerprint(self._folder)
+        """Return a digest of the names and sizes of the table and the volumes that it names.
+
+        Raises
+        ------
+        InputError
+            If the table names a file outside the folder.
+        """
+        volumes = [self._file(row, phase, kind) for row in self._rows for phase, kind in _FILES]
+        return fingerprint(self._folder, [self._table, *volumes])
 
     def __len__(self) -> int:
         """Return the number of rows of the table."""
@@ -115,13 +122,14 @@ class NiftiFolder(SourceCohort):
         return Body(height_cm=size[0], weight_kg=size[1], sex=sex) if size else None
 
     def _load(self, row: Mapping[str, str], kind: Kind) -> dict[Phase, Loaded]:
-        loaded = {}
-        for phase in Phase:
-            file = self._folder / row[_FILES[phase, kind]]
-            if not _real(file).is_relative_to(_real(self._folder)):
-                raise InputError(self._where(row), expected="a path inside the folder of the table", got=str(file))
-            loaded[phase] = Loaded(read_volume(file, kind=kind), file)
-        return loaded
+        files = {phase: self._file(row, phase, kind) for phase in Phase}
+        return {phase: Loaded(read_volume(file, kind=kind), file) for phase, file in files.items()}
+
+    def _file(self, row: Mapping[str, str], phase: Phase, kind: Kind) -> Path:
+        file = self._folder / row[_FILES[phase, kind]]
+        if not _real(file).is_relative_to(_real(self._folder)):
+            raise InputError(self._where(row), expected="a path inside the folder of the table", got=str(file))
+        return file
 
 
 def write_subjects(subjects: Iterable[SourceSubject], folder: Path, about: Mapping[str, str]) -> None:

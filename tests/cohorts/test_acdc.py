@@ -54,6 +54,23 @@ def test_the_fingerprint_changes_with_the_cohort(folder, pristine):
     assert Acdc(folder).fingerprint() != before
 
 
+def test_the_fingerprint_is_of_what_is_read(folder, tmp_path):
+    """A patient's folder may be a link; files that are not read make no difference, and a frame of another size does.
+
+    A fit whose own output lies in the folder must find the cohort that it began with.
+    """
+    before = Acdc(folder).fingerprint()
+    (folder / "patient002").rename(tmp_path / "elsewhere")
+    (folder / "patient002").symlink_to(tmp_path / "elsewhere")
+    (folder / "fitted.work").mkdir()
+    for name in (".DS_Store", "fitted.work/done.json", "patient001/patient001_4d.nii.gz"):
+        (folder / name).write_bytes(b"not read")
+    assert Acdc(folder).fingerprint() == before
+    with (tmp_path / "elsewhere/patient002_frame02.nii.gz").open("ab") as file:
+        file.write(b"more")
+    assert Acdc(folder).fingerprint() != before
+
+
 def test_the_class_rv_is_arv(folder):
     """The file says RV, the vocabulary ARV."""
     assert "Group: RV" in (folder / "patient005/Info.cfg").read_text()

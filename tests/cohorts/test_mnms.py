@@ -115,6 +115,21 @@ def test_stacks_per_phase_are_read_too(folder, view):
         np.testing.assert_allclose(read.images[phase].voxels, expected.images[phase].voxels, atol=0.1)
 
 
+def test_the_fingerprint_is_of_what_is_read(folder):
+    """A stray file makes no difference; another table, another size of a volume and a subject less do."""
+    known = {Mnms(folder).fingerprint()}
+    (folder / ".DS_Store").write_bytes(b"not read")
+    assert Mnms(folder).fingerprint() in known
+    with (place(folder) / "heart0_sa.nii.gz").open("ab") as file:
+        file.write(b"more")
+    known.add(Mnms(folder).fingerprint())
+    (place(folder, "heart1") / "heart1_sa_gt.nii.gz").unlink()
+    known.add(Mnms(folder).fingerprint())
+    rewrite(folder, [row | {"Centre": "1"} for row in rows_of(folder)])
+    known.add(Mnms(folder).fingerprint())
+    assert len(known) == 4
+
+
 def test_rows_that_are_not_ours_are_left_out_and_counted(folder):
     """Other diseases, missing folders and missing labels are counted by reason, not read and not an error."""
     rows = rows_of(folder)

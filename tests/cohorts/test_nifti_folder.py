@@ -59,6 +59,19 @@ def test_a_folder_reads_back(tmp_path, rows, subject):
     np.testing.assert_array_equal(got.labels[Phase.ES].voxels, subject(size=64).labels[Phase.ES].voxels)
 
 
+def test_the_fingerprint_is_of_what_is_read(tmp_path, rows):
+    """A stray file makes no difference; a volume of another size and one less do."""
+    known = {NiftiFolder(tmp_path).fingerprint()}
+    (tmp_path / ".DS_Store").write_bytes(b"not read")
+    assert NiftiFolder(tmp_path).fingerprint() in known
+    file = tmp_path / rows[0]["ed_image"]
+    file.write_bytes(file.read_bytes() + b"more")
+    known.add(NiftiFolder(tmp_path).fingerprint())
+    file.unlink()
+    known.add(NiftiFolder(tmp_path).fingerprint())
+    assert len(known) == 3
+
+
 @pytest.mark.parametrize("scheme", ["heart", "tissue"])
 def test_what_is_written_reads_back(tmp_path, subject, scheme):
     """Ids, class, vendor, body and voxels of written subjects are those that are read, under either scheme."""
