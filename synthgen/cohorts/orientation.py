@@ -17,8 +17,7 @@ from synthgen.volumes import Volume
 
 # Base to apex in RAS for an average heart: azimuth 45 degrees, elevation 34 degrees (Foster and Engblom 2005).
 _TYPICAL_AXIS = np.array([-0.586, 0.586, -0.559])
-_PLAUSIBLE_COSINE = 0.55  # hearts lie within about 40 degrees of the typical axis; a scanner's axial default does not
-_PLAUSIBLE_EITHER_WAY = 0.65  # stricter: turned round, the axial default has 0.56
+_PLAUSIBLE_COSINE = 0.65  # within 49.5 degrees hearts lie; an axial default, 124 or turned round 56 away, says nothing
 _USUAL_RV_ANGLE = np.deg2rad(160.0)  # of RV seen from LV in ACDC, x right and y down: left and a little lower
 
 
@@ -91,12 +90,12 @@ def find_move(name: str, ed: Volume, es: Volume) -> Move:
 def pose_by_affine(image: Volume) -> Move:
     """Return the in-plane move that an image's own affine asks for; none if it does not point where hearts point.
 
-    For images without labels, whose slices may run either way: a direction within about 40 degrees of the typical axis
+    For images without labels, whose slices may run either way: a direction within about 50 degrees of the typical axis
     is that of a scanner and says where left and feet are; any other (ACDC's) is a default, and the stack stays.
     """
     axis = image.affine[:3, 2] / image.spacing_mm[0]
     axis = axis if float(axis @ _TYPICAL_AXIS) >= 0 else -axis
-    if float(axis @ _TYPICAL_AXIS) < _PLAUSIBLE_EITHER_WAY:
+    if float(axis @ _TYPICAL_AXIS) < _PLAUSIBLE_COSINE:
         return Move()
     return _nearest_axes(image.affine, axis, flip_z=False)
 
