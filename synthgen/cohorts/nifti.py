@@ -34,6 +34,7 @@ THROUGH_PLANE_MM = (0.5, 30.0)
 _HEADER_BYTES = 348
 _MAX_OFFSET = 2**20
 _LEVELS = 4095  # 12 bits, what a scanner's magnitude images hold
+_WHOLE = 1e-3  # reals saved under an integer header come back through a scale, beside whole numbers by its rounding
 _GZIP = 31  # zlib's window bits for a gzip container: header, CRC-32 and length are checked
 _MILLIMETRE_OR_UNKNOWN = (0, 2)
 
@@ -67,7 +68,8 @@ def read_volume(path: Path, *, kind: Kind) -> Volume:
     path
         `.nii` or `.nii.gz`.
     kind
-        `image` gives float32 voxels with slope and offset applied; `label` gives uint8 and demands whole numbers.
+        `image` gives float32 voxels with slope and offset applied; `label` gives uint8 and demands whole numbers, to
+        within a thousandth.
 
     Raises
     ------
@@ -282,13 +284,14 @@ def _as_label(path: Path, header: _Header, stored: NDArray) -> NDArray[np.uint8]
     values = stored
     if (header.slope, header.inter) != (1.0, 0.0):
         values = stored * header.slope + header.inter
-    low, high = float(values.min()), float(values.max())
+    whole = np.rint(values)
+    low, high = float(whole.min()), float(whole.max())
     if not (low >= 0 and high <= 255):  # false for NaN too
         raise InputError(path, expected="labels from 0 to 255", got=f"{low:g} to {high:g}")
-    voxels = values.astype(np.uint8)
-    if values.dtype.kind == "f" and not np.array_equal(voxels, values):
-        raise InputError(path, expected="labels that are whole numbers", got=f"{values[voxels != values].flat[0]:g}")
-    return voxels
+    broken = np.abs(values - whole) > _WHOLE
+    if broken.any():
+        raise InputError(path, expected="labels that are whole numbers", got=f"{values[broken].flat[0]:.7g}")
+    return whole.astype(np.uint8)
 
 
 def _quantise(path: Path, stack: NDArray) -> tuple[NDArray, float, float]:

@@ -267,6 +267,23 @@ def test_labels_must_be_small_whole_numbers(tmp_path, nifti, value):
     assert read_volume(tmp_path / "a.nii", kind="image").voxels.max() >= 0
 
 
+@pytest.mark.parametrize("stored", [np.uint8, np.int16, np.int32])
+def test_labels_saved_as_reals_under_an_integer_header_are_read(tmp_path, stored):
+    """Another writer scales them to the range of its integers; what comes back beside whole numbers is rounded."""
+    image = nibabel.Nifti1Image((ARRAY % 4).astype(float), np.diag([1.5, 1.5, 10.0, 1.0]))
+    image.set_data_dtype(stored)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    assert nibabel.load(tmp_path / "a.nii.gz").dataobj.slope != 1.0
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz", kind="label").voxels, ARRAY.T % 4)
+
+
+def test_a_label_that_is_not_whole_is_spelt_out(tmp_path, nifti):
+    """The message has the digits that tell it from a whole number."""
+    (tmp_path / "a.nii").write_bytes(nifti(np.full((6, 5, 4), 200.0015, np.float32)))
+    with pytest.raises(InputError, match=r"whole numbers, got 200\.0015"):
+        read_volume(tmp_path / "a.nii", kind="label")
+
+
 def test_what_is_not_a_file_is_refused(tmp_path):
     """A folder, a missing file and a strange name raise InputErrors."""
     (tmp_path / "a.nii").mkdir()
