@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from synthgen.hearts.virtual_hearts import VirtualHearts
     from synthgen.networks.bundle import load_bundle
     from synthgen.render import Rendering, render
+    from synthgen.sources import open_cohort
 
 __version__ = "0.1.0"
 
@@ -31,6 +32,7 @@ __all__ = [
     "build",
     "fit",
     "load_bundle",
+    "open_cohort",
     "open_dataset",
     "render",
 ]
@@ -43,6 +45,7 @@ _HOMES = {
     "build": "synthgen.build",
     "fit": "synthgen.fit",
     "load_bundle": "synthgen.networks.bundle",
+    "open_cohort": "synthgen.sources",
     "open_dataset": "synthgen.datasets.cohort",
     "render": "synthgen.render",
 }

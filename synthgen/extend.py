@@ -9,6 +9,7 @@ from pathlib import Path
 from synthgen.build import Progress, build, recipe_of
 from synthgen.datasets.manifest import next_version
 from synthgen.datasets.reader import StoredDataset
+from synthgen.engine.recipe import Recipe
 from synthgen.errors import InputError
 from synthgen.render import render, rendering_of
 from synthgen.simulate import hearts_of, simulate
@@ -82,13 +83,13 @@ def extend(
     manifest = parent.manifest
     if "rendering" in manifest.plan:
         rendering, known = rendering_of(manifest, cohort, bundle=bundle)
-        more = rendering.model_copy(update={"copies": rendering.copies + count})
+        more = rendering.with_copies(rendering.copies + count)
         report = Report(count=lambda _, done, total: progress(done, total) if progress else None)
         render(known, target, more, parent=parent, workers=workers, device=device, report=report)
     elif "recipe" in manifest.plan:
         recipe = recipe_of(manifest, bundle=bundle)
-        larger = [c.model_copy(update={"count": c.count + count}) for c in recipe.conditions]
-        grown = recipe.model_copy(update={"conditions": tuple(larger)})
+        larger = [{**c.model_dump(mode="json"), "count": c.count + count} for c in recipe.conditions]
+        grown = Recipe.parse({**recipe.as_dict(), "conditions": larger}, subject="extension")
         build(grown, target, parent=parent, workers=workers, device=device, progress=progress)
     else:
         hearts = hearts_of(manifest.plan, more=count)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -60,6 +61,12 @@ class Rendering(BaseModel):
     varied: bool = True
     seed: int = Field(default=0, ge=0, lt=1 << 63)
     bundle: str = "default"
+
+    def with_copies(self, copies: int) -> Self:
+        """Return the same with so many copies; InputError if they are too many."""
+        if not 1 <= copies <= LARGEST_COUNT:
+            raise InputError("copies", expected=f"1 to {LARGEST_COUNT}", got=str(copies))
+        return self.model_copy(update={"copies": copies})
 
     def of(
         self, cohort: SourceCohort, bundle: Bundle, *, maps: Path | None = None, device: str = "cpu"

@@ -20,6 +20,7 @@ import torch
 
 from synthgen.cohorts.preprocess import PreparedSubject
 from synthgen.cohorts.selection import Selection
+from synthgen.datasets.published_cohort import PublishedCohort
 from synthgen.engine.made_cohort import GeneratedCohort, RerenderedCohort
 from synthgen.engine.plan import plan
 from synthgen.engine.recipe import Condition, Recipe
@@ -164,9 +165,9 @@ class Outcome:
         return {name: {measure: row[measure] for measure in ("dice", "hd95_mm")} for name, row in found.items()}
 
     def share(self, arm: ArmScores) -> float:
-        """Return an arm's mean Dice over that of `real`; NaN without that arm."""
+        """Return an arm's mean Dice over that of `real`; NaN without that arm, or if it found nothing."""
         real = [other.spread("dice/mean").mean for other in self.arms if other.name == REAL]
-        return arm.spread("dice/mean").mean / real[0] if real else float("nan")
+        return arm.spread("dice/mean").mean / real[0] if real and real[0] > 0 else float("nan")
 
 
 def measure_replacement(
@@ -202,7 +203,8 @@ def measure_replacement(
     wanted = {kind: None for arm in study.arms for part in _taught(arm) for kind in part.split("+")}  # in order
     makes = set(wanted) != {REAL}
     bundle = open_bundle(name, train) if makes else None
-    start = segmentor_of(load_bundle(SHIPPED_BUNDLE if name == FIT else name)).unet
+    started = load_bundle(SHIPPED_BUNDLE if name == FIT else name)
+    start = segmentor_of(started).unet
     sizes = _sizes_of(study, start)
     described = _described(train, tested, study) | {"bundle": name, "copies": study.copies}
     claim_folder(out, described)
@@ -222,6 +224,8 @@ def measure_replacement(
     for arm in study.arms:
         outcome.arms.append(_trained(arm, subjects, observer, out, study, report, start=start))
         document = _document(outcome, train, study, sizes, bundle)
+        if any(name.startswith(f"{HEARTS},") for name in study.arms):
+            document["hearts"] = origin(started)
         write_json(out / RESULTS_FILE, document)  # readable while the rest is trained
     return outcome
 
@@ -242,9 +246,11 @@ def measure_transfer(
     Raises
     ------
     InputError
-        If `out` holds something else or another study.
+        If `out` holds something else or another study, or `train` was made from `test`.
     """
     out, study, report = Path(out), replace(study or Study(), views=Ranges()), report or Report()
+    if isinstance(train, PublishedCohort) and train.was_made_from(test):
+        raise InputError(f"dataset {train.name}", expected="one that is not made from who tests", got=f"{test.name}")
     torch.set_num_threads(usable_processors())
     described = _described(train, test, study) | {"transfer": True}
     claim_folder(out, described)

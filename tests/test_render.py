@@ -119,7 +119,7 @@ def test_workers_and_resume_change_no_byte(acdc, tmp_path, monkeypatch) -> None:
 
 
 def test_it_is_replayed_and_extended_from_its_cohort(hearts, rendered, tmp_path) -> None:
-    """Every bit comes out again; one copy more gives the content of a dataset of three, which holds the old subjects."""
+    """Every bit comes out again; one copy more gives what a dataset of three holds."""
     assert [made.same for made in replay(rendered, cohort=hearts)] == 6 * [True]
     larger = extend(rendered, 1, tmp_path / "larger", cohort=hearts, workers=1)
     assert (larger.version, larger.subjects, larger.added) == ("1.1.0", 9, 3)
@@ -142,11 +142,11 @@ def test_the_command_renders_a_cohort(capsys, tmp_path) -> None:
     """Copies, vendors and variation reach the dataset; the result is JSON, and a bad request one line and code 2."""
     line = ["render", "hearts:1", "--bundle", str(shared_bundle()), "--workers", "1"]
     out = str(tmp_path / "r")
-    assert cli.run([*line, "--copies", "2", "--vendor", "B,C", "--no-variation", "--out", out, "--json"]) == 0
+    assert cli.run([*line, "--copies", "2", "--vendor", "B,D", "--no-variation", "--out", out, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"dataset": out, "subjects": 4}
     stored = StoredDataset(tmp_path / "r")
     assert stored.manifest.plan["rendering"]["varied"] is False
-    assert [str(subject.vendor) for subject in stored] == ["B", "C", "B", "C"]
+    assert [str(subject.vendor) for subject in stored] == ["B", "D", "B", "D"]
     assert cli.run(["replay", out, stored.ids[-1], "--cohort", "hearts:1"]) == 0
     for wrong in (["--copies", "0"], ["--vendor", "X"], ["--workers", "0"], ["--seed", "-1"]):
         assert cli.run([*line, "--out", str(tmp_path / "w"), *wrong]) == 2

@@ -270,7 +270,7 @@ def _kinds(like: str) -> list[tuple[Pathology, Vendor]]:
         from synthgen.datasets.manifest import load_manifest
 
         return [(entry.pathology, entry.vendor) for entry in load_manifest(Path(like)).subjects]
-    from synthgen.commands.fit import open_cohort
+    from synthgen.sources import open_cohort
 
     cohort = open_cohort(like)
     return list(zip(cohort.subject_pathologies, cohort.subject_vendors, strict=True))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from synthgen.commands.console import Reporter, emit
-from synthgen.commands.fit import open_cohort
 from synthgen.commands.options import FOLDER, device_option, json_option, seed_option
 from synthgen.commands.replacement import replacement, transfer
-from synthgen.commands.tables import head, interval, millimetres, percent
+from synthgen.commands.tables import head, interval, intervals_over, millimetres, percent
 from synthgen.errors import InputError
+from synthgen.sources import open_cohort
 
 if TYPE_CHECKING:
     from synthgen.evaluation.arms import Rarity
@@ -270,7 +270,7 @@ def _quality_tables(outcome: Compared) -> str:
         )
     lines += ["", *head([f"difference to {outcome.arms[0].name}", "SSIM", "PSNR dB", "NRMSE"])]
     for name, found in outcome.differences.items():
-        cells = [f"{i.difference:+.3f} [{i.low:+.3f}, {i.high:+.3f}]" for i in found.values()]
+        cells = [interval(i, 1, digits=3) for i in found.values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", f"results in {outcome.folder}"])
 
@@ -357,7 +357,7 @@ def _balanced_tables(outcome: Balanced) -> str:
         *(["rare_dice"] if of_rare else []),
         "hd95_mm",
     ]
-    lines += ["", "Differences, percentage points and mm, with 95 % intervals over trainings and subjects", ""]
+    lines += ["", intervals_over(trainings), ""]
     lines += head(["difference", "accuracy", *of_rare, "Dice", *rare_dice, "HD95"])
     for control, arms in outcome.differences.items():
         for name, found in arms.items():

@@ -40,7 +40,9 @@ def export(dataset: Path, target: str, out: Path, as_json: bool) -> None:
     hold the same voxels as their tools expect them, without the history of a subject:
 
     \b
-    nnunet       raw dataset of nnU-Net v2, to be named DatasetNNN_NAME, with folds
+    nnunet       raw dataset of nnU-Net v2, to be named DatasetNNN_NAME; copy its
+                 splits_final.json to nnUNet_preprocessed/DatasetNNN_NAME, or
+                 nnU-Net divides a subject between training and validation
     monai        NIfTI with a datalist for MONAI and Auto3DSeg, with folds
     ome-zarr     OME-Zarr 0.5, one image with both phases per subject
     croissant    NIfTI with a table of cases and its Croissant description

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from synthgen.commands.console import Reporter, emit, table
-from synthgen.commands.fit import open_cohort
 from synthgen.commands.options import FOLDER, cohort_option, device_option, json_option, workers_option
+from synthgen.sources import open_cohort
 
 
 @click.command()

@@ -10,12 +10,11 @@ import click
 from synthgen.commands.console import Reporter, emit
 from synthgen.commands.options import FOLDER, device_option, json_option, seed_option, vendors
 from synthgen.errors import InputError
+from synthgen.sources import open_cohort
 
 if TYPE_CHECKING:
     from synthgen.labels import Vendor
     from synthgen.subjects import SourceCohort
-
-_KINDS = ("hearts", "acdc", "mnms", "nifti", "tissues")
 
 
 @click.command()
@@ -88,39 +87,3 @@ def _of_vendors(cohort: SourceCohort, wanted: tuple[Vendor, ...]) -> SourceCohor
     if missing:
         raise InputError("--vendor", expected=f"one that {cohort.name} has subjects of", got=f"{missing[0]}")
     return Selection(cohort, [i for i, vendor in enumerate(cohort.subject_vendors) if vendor in wanted])
-
-
-def open_cohort(text: str, *, seed: int = 0) -> SourceCohort:
-    """Return the cohort written as `hearts:400`, `acdc:DIR`, `mnms:DIR`, `nifti:DIR` or `tissues:DIR`.
-
-    Raises
-    ------
-    InputError
-        If the kind is unknown, or what the cohort itself refuses.
-    """
-    kind, _, place = text.partition(":")
-    if kind not in _KINDS or not place:
-        raise InputError(
-            "COHORT", expected="hearts:COUNT, acdc:DIR, mnms:DIR, nifti:DIR or tissues:DIR", got=repr(text)
-        )
-    if kind == "hearts":
-        from synthgen.hearts.virtual_hearts import VirtualHearts
-
-        if not place.isdecimal():
-            raise InputError("COHORT", expected="hearts:COUNT, such as hearts:400", got=repr(text))
-        return VirtualHearts(int(place), seed=seed)
-    return _open_files(kind, Path(place))
-
-
-def _open_files(kind: str, folder: Path) -> SourceCohort:
-    if kind == "acdc":
-        from synthgen.cohorts.acdc import Acdc
-
-        return Acdc(folder)
-    if kind == "mnms":
-        from synthgen.cohorts.mnms import Mnms
-
-        return Mnms(folder)
-    from synthgen.cohorts.nifti_folder import NiftiFolder
-
-    return NiftiFolder(folder, label_scheme="tissue" if kind == "tissues" else "heart")

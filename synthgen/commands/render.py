@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from synthgen.commands.console import Reporter, emit
-from synthgen.commands.fit import open_cohort
 from synthgen.commands.options import (
     FOLDER,
     device_option,
@@ -18,6 +17,7 @@ from synthgen.commands.options import (
     vendors,
     workers_option,
 )
+from synthgen.sources import open_cohort
 
 if TYPE_CHECKING:
     from synthgen.datasets.manifest import Container

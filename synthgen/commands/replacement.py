@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from synthgen.commands.console import Reporter, emit
-from synthgen.commands.fit import open_cohort
 from synthgen.commands.options import FOLDER, device_option, json_option, seed_option
-from synthgen.commands.tables import head, interval, millimetres, percent
+from synthgen.commands.tables import head, interval, intervals_over, millimetres, percent
+from synthgen.sources import open_cohort
 
 if TYPE_CHECKING:
     from synthgen.replacement import Outcome
@@ -128,15 +128,20 @@ def transfer(
     """Train a U-Net on DATASET alone and measure it on all subjects of COHORT, which it never saw.
 
     DATASET is what `synthgen build` wrote, in any format; COHORT is acdc:DIR, mnms:DIR, nifti:DIR, tissues:DIR or
-    hearts:100. Windows are centred on the heart by its labels, in training and in testing.
+    hearts:100, virtual hearts that no bundle has seen. Windows are centred on the heart by its labels, in training and
+    in testing.
     """
     from synthgen.datasets.published_cohort import PublishedCohort
     from synthgen.evaluation.study_folder import RESULTS_FILE
+    from synthgen.hearts.virtual_hearts import VirtualHearts
     from synthgen.replacement import Study, measure_transfer
+    from synthgen.study_sources import pseudo_real
     from synthgen.training.report import Report
 
     study = Study(seeds=seeds, tier=tier, seed=seed, device=device)
     made, source = PublishedCohort(dataset), open_cohort(cohort, seed=seed)
+    if isinstance(source, VirtualHearts):
+        source = pseudo_real(1, seed=seed, test_count=len(source))[1]
     with Reporter("samples", quiet=as_json) as reporter:
         report = Report(stage=reporter.announce, count=reporter.count)
         outcome = measure_transfer(made, source, out, study, report=report)
@@ -161,7 +166,7 @@ def _tables(outcome: Outcome, seed: int) -> str:
         lines.append(f"| {arm.name} | {arm.trained} | {' | '.join(cells)} |")
     differences = outcome.differences(seed)
     if differences:
-        lines += ["", "Differences, percentage points and mm, with 95 % intervals over trainings and subjects", ""]
+        lines += ["", intervals_over(trainings), ""]
         lines += head(["difference", "Dice", "HD95"])
     for name, found in differences.items():
         lines.append(f"| {name} - real | {interval(found['dice'], 100)} | {interval(found['hd95_mm'], 1)} |")

@@ -8,9 +8,9 @@ import click
 
 from synthgen.commands.console import Reporter, emit
 from synthgen.commands.diff import describe
-from synthgen.commands.fit import open_cohort
 from synthgen.commands.options import FOLDER, cohort_option, device_option, json_option
 from synthgen.errors import InputError, SynthgenError
+from synthgen.sources import open_cohort
 
 
 @click.command()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from synthgen.commands.console import Reporter, emit
-from synthgen.commands.fit import open_cohort
 from synthgen.commands.options import FOLDER, json_option, workers_option
 from synthgen.errors import InputError
+from synthgen.sources import open_cohort
 
 if TYPE_CHECKING:
     from synthgen.segment import Agreement

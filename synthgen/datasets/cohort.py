@@ -148,10 +148,15 @@ class SyntheticCohort(tio.SubjectsDataset):
     ) -> Self:
         """Return the items that meet every condition given, as a cohort with the same transform. Reads nothing.
 
+        Parameters
+        ----------
+        indices
+            Places of the items; no mask of truth values.
+
         Raises
         ------
         InputError
-            If nothing is left, or a name is not in its vocabulary.
+            If nothing is left, an id is unknown, a name is not in its vocabulary, or a value is of the wrong kind.
         """
         wanted = {
             "pathology": pathology and Pathology.parse(pathology).value,
@@ -159,9 +164,9 @@ class SyntheticCohort(tio.SubjectsDataset):
             "phase": phase and Phase.parse(phase).value,
         }
         wanted = {name: value for name, value in wanted.items() if value}
-        allowed = None if subject_ids is None else set(subject_ids)
+        allowed = None if subject_ids is None else self._checked_ids(subject_ids)
         everything = self.dry_iter()
-        chosen = everything if indices is None else [everything[int(index)] for index in indices]
+        chosen = everything if indices is None else [everything[place] for place in self._checked_places(indices)]
         kept = [
             subject
             for subject in chosen
@@ -192,7 +197,7 @@ class SyntheticCohort(tio.SubjectsDataset):
         InputError
             If the fractions are wrong or a part would be empty.
         """
-        if not fractions or min(fractions) <= 0 or sum(fractions) > 1 + 1e-9:
+        if not fractions or not (min(fractions) > 0 and sum(fractions) <= 1 + 1e-9):  # NaN is refused too
             raise InputError("split", expected="positive fractions that sum to at most 1", got=f"{fractions}")
         hearts: dict[str, dict[str, list[str]]] = {pathology: {} for pathology in Pathology}
         for subject in self.dry_iter():
@@ -211,7 +216,24 @@ class SyntheticCohort(tio.SubjectsDataset):
                 given[part] += len(ids)
                 if part < len(parts):
                     parts[part] += ids
+        if not all(parts):
+            got = f"{sum(map(len, hearts.values()))} hearts for {fractions}"
+            raise InputError("split", expected="a heart for every part", got=got)
         return tuple(self.subset(subject_ids=part) for part in parts)
+
+    def _checked_ids(self, subject_ids: Sequence[str]) -> set[str]:
+        unknown = [subject_ids] if isinstance(subject_ids, str) else sorted(set(subject_ids) - set(self.subject_ids))
+        if unknown:
+            expected = f"at least one id and only ids of this cohort, such as {self.subject_ids[0]}"
+            raise InputError("subset", expected=expected, got=f"{unknown[0]!r}")
+        return set(subject_ids)
+
+    def _checked_places(self, indices: Sequence[int]) -> list[int]:
+        wrong = isinstance(indices, int) or any(isinstance(index, bool | np.bool_) for index in indices)
+        if wrong or max(map(abs, indices), default=0) > len(self):
+            got = f"{indices!r}"[:80]
+            raise InputError("subset", expected=f"a list of places below {len(self)}, no mask", got=got)
+        return [int(index) for index in indices]
 
     def _like(self, subjects: Sequence[tio.Subject]) -> Self:
         return type(self)(subjects, transform=self._transform, load_getitem=self.load_getitem)

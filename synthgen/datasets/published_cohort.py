@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from synthgen.datasets.reader import StoredDataset
 from synthgen.subjects import LabelScheme, SourceCohort, SourceSubject
@@ -35,6 +38,13 @@ class PublishedCohort(SourceCohort):
         self.subject_pathologies = [entry.pathology for entry in manifest.subjects]
         self.subject_vendors = [entry.vendor for entry in manifest.subjects]
 
+    def was_made_from(self, cohort: SourceCohort) -> bool:
+        """Return whether the generator of this dataset was fitted on `cohort`, or its label maps were rendered."""
+        manifest, known = self._dataset.manifest, cohort.fingerprint()
+        fitted_on = [_value(model.get("provenance"), "source") for model in manifest.models]
+        rendered = _value(manifest.plan.get("cohort"), "fingerprint")
+        return known in fitted_on or rendered == hashlib.sha256(known.encode()).hexdigest()
+
     def fingerprint(self) -> str:
         """Return the hash of the manifest, which names every voxel's."""
         return self._dataset.digest
@@ -54,3 +64,7 @@ class PublishedCohort(SourceCohort):
             images=subject.images,
             labels=subject.labels,
         )
+
+
+def _value(document: JsonValue, name: str) -> JsonValue:
+    return document.get(name) if isinstance(document, dict) else None

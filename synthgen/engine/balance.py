@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from synthgen.engine.recipe import Condition, Method
+from synthgen.engine.recipe import LARGEST_COUNT, Condition, Method
 from synthgen.errors import InputError
 from synthgen.labels import Pathology, Vendor
 
@@ -34,13 +34,13 @@ def balance(kinds: Sequence[Kind], by: By, method: Method = "latent", fill: int 
     Raises
     ------
     InputError
-        If the cohort is empty or lacks nothing, or `fill` is below 1.
+        If the cohort is empty or lacks nothing, or `fill` is below 1 or asks for too many.
     """
-    if fill < 1:
-        raise InputError("--fill", expected="at least 1", got=str(fill))
     cells: Counter = Counter(kind[0] if by == "class" else kind[1] for kind in kinds)
     largest = max(cells.values(), default=0)
     lacking = {cell: largest - count for cell, count in cells.items() if count < largest}
+    if not 1 <= fill <= LARGEST_COUNT // max(largest, 1):
+        raise InputError("--fill", expected=f"1 or more, and fewer than {LARGEST_COUNT} subjects", got=str(fill))
     if not lacking:
         got = ", ".join(f"{cell} {count}" for cell, count in sorted(cells.items())) or "an empty cohort"
         raise InputError("--balance", expected=f"a cohort in which a {by} is rarer than another", got=got)

@@ -192,9 +192,9 @@ class Recipe(BaseModel):
         """Return the recipe as JSON values."""
         return self.model_dump(mode="json", by_alias=True)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the recipe as JSON."""
-        path.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
+        Path(path).write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def parse(cls, values: object, *, subject: str | Path = "recipe") -> Self:
@@ -214,7 +214,7 @@ class Recipe(BaseModel):
             raise InputError(subject, expected=f"{place}: {expected}", got=_shown(first.get("input"))) from None
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path | str) -> Self:
         """Read a recipe.
 
         Raises
@@ -222,13 +222,14 @@ class Recipe(BaseModel):
         InputError
             If the file is missing, larger than 1 MiB, not JSON or not a recipe.
         """
+        path = Path(path)
         try:
             size = path.stat().st_size
             if not path.is_file() or size > _LARGEST_FILE:
                 raise InputError(
                     path, expected="a recipe file below 1 MiB", got=f"{size} bytes" if path.is_file() else "no file"
                 )
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(path, expected="a recipe in JSON", got=f"{type(error).__name__}: {error}") from error
         return cls.parse(values, subject=path)

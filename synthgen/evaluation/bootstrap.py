@@ -29,7 +29,7 @@ class Interval:
     difference
         Mean of treated minus control, in the unit of what was measured; NaN if nothing was.
     low, high
-        Ends of the 95 % interval (percentiles of the bootstrap means).
+        Ends of the 95 % interval (percentiles of the bootstrap means); NaN if there is one seed and one subject alone.
     seeds, subjects
         How many of either have a value.
     """
@@ -74,5 +74,5 @@ def difference(
     total = ((rows @ filled) * columns).sum(axis=1)
     count = ((rows @ weight) * columns).sum(axis=1)
     means = total[count > 0] / count[count > 0]
-    low, high = np.percentile(means, [2.5, 97.5])
+    low, high = np.percentile(means, [2.5, 97.5]) if max(levels.values()) > 1 else (np.nan, np.nan)
     return Interval(difference=float(values[known].mean()), low=float(low), high=float(high), **levels)

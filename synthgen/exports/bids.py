@@ -17,9 +17,9 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import SubjectEntry
 from synthgen.datasets.store import Kind
 from synthgen.errors import InputError
-from synthgen.exports.cases import Progress, index_names, json_bytes, separated, write_cases, write_file
+from synthgen.exports.cases import Progress, body_facts, index_names, json_bytes, separated, write_cases, write_file
 from synthgen.exports.export import export
-from synthgen.labels import Pathology, Phase, Tissue, Vendor
+from synthgen.labels import Pathology, Phase, Sex, Tissue, Vendor
 
 _BIDS = "1.10.0"
 _SUFFIXES: Mapping[Kind, str] = {"image": "T2w", "label": "dseg"}
@@ -76,6 +76,10 @@ def _texts(name: str, manifest: Manifest, names: Mapping[str, str]) -> dict[str,
         "pathology": {"Description": "Diagnostic class", "Levels": {p.value: p.name for p in Pathology}},
         "vendor": {"Description": "Style of the images", "Levels": {v.value: v.manufacturer for v in Vendor}},
         "synthgen_id": {"Description": "Id of the subject in the dataset that this was exported from"},
+        "heart": {"Description": "The same for subjects of one anatomy: keep them on one side of a split"},
+        "sex": {"Description": "Sex", "Levels": {sex.value: sex.name for sex in Sex}},
+        "height_cm": {"Description": "Body height", "Units": "cm"},
+        "weight_kg": {"Description": "Body weight", "Units": "kg"},
         **{index: {"Description": "Measured on the label maps; the name ends with the unit"} for index in indices},
     }
     rows = [
@@ -84,6 +88,8 @@ def _texts(name: str, manifest: Manifest, names: Mapping[str, str]) -> dict[str,
             "pathology": entry.pathology.value,
             "vendor": entry.vendor.value,
             "synthgen_id": entry.id,
+            "heart": entry.heart,
+            **{name: value or "n/a" for name, value in body_facts(entry).items()},
             **{index: _known(entry.indices.get(index)) for index in indices},
         }
         for entry in manifest.subjects
@@ -116,7 +122,7 @@ def _description(name: str, manifest: Manifest) -> dict[str, object]:
             {
                 "Name": "synthgen",
                 "Version": manifest.generator.version,
-                "Description": "Synthetic; " + (f"fitted on {'; '.join(sources)}" if sources else "simulated"),
+                "Description": "Synthetic; " + (f"made from {'; '.join(sources)}" if sources else "simulated"),
             }
         ],
         "SourceDatasets": [{"URL": f"urn:{manifest.content_id}", "Version": manifest.version}],

@@ -108,14 +108,25 @@ def index_names(entries: Iterable[SubjectEntry]) -> list[str]:
     return sorted({name for entry in entries for name in entry.indices})
 
 
+def body_facts(entry: SubjectEntry) -> dict[str, str | float]:
+    """Return sex, height in cm and weight in kg; empty where unknown."""
+    body = entry.body
+    if body is None:
+        return {"sex": "", "height_cm": "", "weight_kg": ""}
+    return {"sex": body.sex.value if body.sex else "", "height_cm": body.height_cm, "weight_kg": body.weight_kg}
+
+
 def table_rows(cases: Sequence[Case]) -> list[dict[str, str | int | float]]:
-    """Return a row per case: names, files with their SHA-256, class, vendor, grid, indices; empty where unknown."""
+    """Return a row per case: names, files with their SHA-256, class, vendor, body, grid, indices; empty where unknown.
+
+    Cases with the same `heart` must not be divided between training and testing.
+    """
     names = index_names(case.entry for case in cases)
     rows = []
     for case in cases:
         entry = case.entry
         row: dict[str, str | int | float] = {"case": case.name, **case.facts}
-        row |= {"manufacturer": entry.vendor.manufacturer}
+        row |= {"manufacturer": entry.vendor.manufacturer, "heart": entry.heart, **body_facts(entry)}
         row |= {"image": case.image.path, "image_sha256": case.image.sha256}
         row |= {"label": case.label.path, "label_sha256": case.label.sha256}
         row |= dict(zip(("slices", "rows", "columns"), entry.shape, strict=True))

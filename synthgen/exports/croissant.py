@@ -44,7 +44,10 @@ _CONTEXT: Mapping[str, object] = {
 
 @export
 def export_croissant(source: StoredDataset, folder: Path, name: str, progress: Progress | None) -> None:
-    """Write `dataset` as NIfTI with a table of cases and their Croissant description into `out` and return it."""
+    """Write `dataset` as NIfTI with a table of cases and their Croissant description into `out` and return it.
+
+    A dataset knows no date: who publishes it adds `datePublished`, which Croissant asks for.
+    """
     rows = table_rows(write_cases(source, folder, nifti_place, progress))
     table = write_file(folder, CASES, separated(rows))
     description = _description(name, source.manifest, table, rows)
@@ -61,6 +64,7 @@ def _description(
         "conformsTo": f"{_CROISSANT}1.0",
         "name": name,
         "description": f"{title(manifest)}. {summary(manifest)} {manifest.disclaimer}",
+        "creator": {"@type": "sc:Organization", "name": "synthgen"},
         "license": manifest.legal.licence or "not stated",
         "url": f"urn:{manifest.content_id}",
         "version": manifest.version,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from synthgen.errors import InputError
@@ -48,7 +48,7 @@ class VirtualHearts:
     Raises
     ------
     InputError
-        If a number is out of range or a vocabulary empty.
+        If a number is out of range, or a vocabulary is empty or has an unknown name.
     """
 
     name = "virtual hearts"
@@ -68,8 +68,9 @@ class VirtualHearts:
         spacing_mm: float | None = DEFAULT_PIXEL_MM,
         artefacts: bool = True,
     ) -> None:
-        self.pathologies = tuple(Pathology if pathologies is None else pathologies)
-        self.vendors = tuple(Vendor if vendors is None else vendors)
+        self.pathologies = tuple(map(Pathology.parse, Pathology if pathologies is None else pathologies))
+        self.vendors = tuple(map(Vendor.parse, Vendor if vendors is None else vendors))
+        _require(isinstance(count, int), "count", "a whole number", count)
         _require(count >= 1, "count", "at least 1 subject", count)
         _require(seed >= 0, "seed", "an integer of at least 0", seed)
         _require(pixels >= 64, "pixels", "at least 64", pixels)
@@ -89,6 +90,10 @@ class VirtualHearts:
     def __len__(self) -> int:
         """Return the number of subjects."""
         return self.count
+
+    def __iter__(self) -> Iterator[SourceSubject]:
+        """Simulate one subject after the other."""
+        return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> SourceSubject:
         """Simulate subject `index` (negative counts from the end).

@@ -156,8 +156,8 @@ class Bundle:
     folder: Path
     description: BundleDescription
 
-    def network(self, name: str) -> nn.Module:
-        """Return network `name` in evaluation mode, float32, on the CPU.
+    def network(self, name: str, *, trainable: bool = False) -> nn.Module:
+        """Return network `name`, float32, on the CPU: in evaluation mode, its weights fixed, unless `trainable`.
 
         Raises
         ------
@@ -191,7 +191,7 @@ class Bundle:
                 got=f"missing, unknown or misshapen: {sorted(wrong)[:3]}",
             )
         module.load_state_dict({key: value.to(wanted[key].dtype) for key, value in stored.items()}, assign=True)
-        return module.eval().requires_grad_(requires_grad=False)
+        return module.train(trainable).requires_grad_(trainable)
 
     def tensors(self, file: str) -> dict[str, Tensor]:
         """Return the tensors of `file`; half precision comes back as float32.
@@ -279,15 +279,20 @@ def load_bundle(name_or_folder: str | Path) -> Bundle:
     Raises
     ------
     InputError
-        If it does not exist, its description is not valid, or a file is missing, changed or not listed.
+        If it does not exist, a folder here has the name of one that comes with the package, its description is not
+        valid, or a file that it lists is missing or changed.
     """
     text = str(name_or_folder)
     plain = re.fullmatch(r"[A-Za-z0-9_-]+", text) is not None
-    folder = SHIPPED / text if plain and (SHIPPED / text / DESCRIPTION).is_file() else Path(name_or_folder)
+    shipped = plain and (SHIPPED / text / DESCRIPTION).is_file()
+    if shipped and (Path(text) / DESCRIPTION).is_file() and not Path(text).samefile(SHIPPED / text):
+        hint = f"For the folder give its whole path, {Path(text).absolute()}; the other one is used from elsewhere"
+        raise InputError(f"bundle {text}", expected="one bundle of this name", got="two", hint=hint)
+    folder = SHIPPED / text if shipped else Path(name_or_folder)
     path = folder / DESCRIPTION
     if not path.is_file():
-        shipped = ", ".join(sorted(p.parent.name for p in SHIPPED.glob(f"*/{DESCRIPTION}"))) or "none"
-        raise InputError(text, expected=f"a folder with {DESCRIPTION} or one of: {shipped}", got="neither")
+        known = ", ".join(sorted(p.parent.name for p in SHIPPED.glob(f"*/{DESCRIPTION}"))) or "none"
+        raise InputError(text, expected=f"a folder with {DESCRIPTION} or one of: {known}", got="neither")
     if path.is_symlink() or path.stat().st_size > MAX_DESCRIPTION_BYTES:
         raise InputError(
             path, expected=f"a file of at most {MAX_DESCRIPTION_BYTES} bytes", got="a link or a larger file"

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor, nn
 
+from synthgen.errors import InputError
 from synthgen.labels import Tissue
 from synthgen.networks.batching import apply_in_parts
 from synthgen.networks.unet import UNet
@@ -85,7 +86,14 @@ def normalised(images: Tensor) -> Tensor:
     """Return slices `(B, 1, H, W)` on the common grey scale: each one's 1st percentile at -1, its 99th at 1.
 
     By slice and not by stack: the gain of real stacks differs from slice to slice. What is brighter is cut off at 1.5.
+
+    Raises
+    ------
+    InputError
+        If the images have not four axes.
     """
+    if images.ndim != 4:
+        raise InputError("slices", expected="a tensor (B, 1, H, W)", got=f"one of shape {tuple(images.shape)}")
     low, high = _percentiles(images.flatten(1))
     scaled = (images - low[:, None, None, None]) / (high - low + 1e-3 * high.abs() + 1e-6)[:, None, None, None]
     return (scaled * 2 - 1).clamp(-1, _OVERSHOOT)

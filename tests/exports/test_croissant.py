@@ -17,6 +17,7 @@ def test_the_description_tells_terms_and_types(folder):
     """Licence, sources and the type of every column stand in the description; grey values are no text."""
     content = json.loads((folder / "croissant.json").read_text())
     assert content["license"] == "CC BY-NC-SA 4.0"
+    assert content["creator"]["name"] == "synthgen"
     assert "Nobody, 2026" in content["citeAs"]
     assert "phantoms" in content["rai:dataCollectionRawData"]
     types = {field["name"]: field["dataType"] for field in content["recordSet"][0]["field"]}
