@@ -6,6 +6,7 @@ import functools
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -30,10 +31,32 @@ def worker_pool(workers: int | None = None) -> ProcessPoolExecutor:
 
     They are spawned, because a fork after threads have started may deadlock. Linear algebra keeps to one thread:
     two workers of two threads each simulated hearts at a quarter of the speed on two processors. They leave Ctrl-C to
-    the main process, which stops them in order and says so in one line.
+    the main process, which stops them in order and says so in one line; when it is killed, they end too.
     """
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers or usable_processors(), mp_context=context, initializer=_begin)
+    return _Pool(workers or usable_processors(), mp_context=context, initializer=_begin)
+
+
+class _Pool(ProcessPoolExecutor):
+    """A pool that Ctrl-C cannot stop on its way out: workers that were not told to end would be waited for forever."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the workers, as `Executor.shutdown` does."""
+        with uninterrupted():
+            super().shutdown(wait, cancel_futures=cancel_futures)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ignore Ctrl-C, for the orderly end of what a first one stopped; signals are no matter of other threads."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
 
 @contextmanager
@@ -94,4 +117,13 @@ def _libraries() -> ThreadpoolController:
 def _begin() -> None:
     """Prepare a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _libraries().limit(limits=1, user_api="blas")
+
+
+def _end_with_parent() -> None:
+    """End this worker process when its main process is gone; one that was killed cannot say that it goes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
