@@ -58,12 +58,13 @@ def assemble(
     ------
     InputError
         Naming the file at fault: volumes on different grids, codes outside the convention, a structure missing at ED,
-        ventricles in another order than the convention says, or a mirrored stack.
+        ventricles in another order than the convention says, an LV cavity that does not contract, or a mirrored stack.
     """
     reference = images[Phase.ED]
     for other in (*images.values(), *labels.values()):
         _check_grid(reference, other)
     maps = {phase: _tissue_map(phase, loaded, convention) for phase, loaded in labels.items()}
+    _check_contraction(person.subject_id, labels[Phase.ES].file, maps)
     move = find_move(str(labels[Phase.ED].file), maps[Phase.ED], maps[Phase.ES])
     return SourceSubject(
         subject_id=person.subject_id,
@@ -145,6 +146,18 @@ def _check_grid(reference: Loaded, other: Loaded) -> None:
     if not np.allclose(one.affine @ corners, two.affine @ corners, atol=0.5 * min(one.spacing_mm)):
         got = "another position or orientation"
         raise InputError(other.file, expected=f"the place in space of {reference.file.name}", got=got)
+
+
+def _check_contraction(subject_id: str, file: Path, maps: Mapping[Phase, Volume]) -> None:
+    """Refuse a heart whose LV cavity is not smaller at ES: indices and motion of swapped phases would be nonsense."""
+    ed_ml, es_ml = (np.count_nonzero(maps[p].voxels == Tissue.LV) * maps[p].voxel_ml for p in (Phase.ED, Phase.ES))
+    if es_ml >= ed_ml:
+        raise InputError(
+            f"{file}, {subject_id}",
+            expected=f"a smaller LV cavity at ES than the {ed_ml:.1f} ml at ED",
+            got=f"{es_ml:.1f} ml",
+            hint="Are ED and ES swapped, or the same frame?",
+        )
 
 
 def _mm(volume: Volume) -> str:

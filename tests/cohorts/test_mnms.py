@@ -100,6 +100,17 @@ def test_frames_are_counted_from_zero_and_taken_from_the_table(folder):
         Mnms(folder)[0]
 
 
+@pytest.mark.parametrize("frames", [{"ED": "1", "ES": "0"}, {"ES": "0"}], ids=["swapped", "the same"])
+def test_phases_that_cannot_be_are_refused(folder, frames):
+    """A left ventricle that grows, or stays as it is, from ED to ES is refused by name, with both volumes."""
+    rows = rows_of(folder)
+    rows[1] |= frames
+    rewrite(folder, rows)
+    with pytest.raises(InputError, match=r"heart1: expected .* [\d.]+ ml at ED, got [\d.]+ ml\. Are ED and ES swapped"):
+        Mnms(folder)[1]
+    assert Mnms(folder)[0].subject_id == "heart0"
+
+
 @pytest.mark.parametrize("view", ["sa", "SA"])
 def test_stacks_per_phase_are_read_too(folder, view):
     """Files CODE_sa_ED.nii.gz and the like, as the second challenge has them, replace the cine."""

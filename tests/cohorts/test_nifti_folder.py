@@ -142,6 +142,7 @@ def test_the_order_of_acdc_is_recognised(tmp_path, rows, subject, scheme):
         ({"ed_image": "/etc/hostname"}, "inside the folder"),
         ({"ed_image": "volumes/none.nii.gz"}, r"none\.nii\.gz"),
         ({"es_label": "volumes/two.b_ES_label.nii.gz"}, "shape"),
+        ({"es_label": "volumes/one_ED_label.nii.gz"}, "one: expected a smaller LV cavity at ES"),
     ],
 )
 def test_a_wrong_cell_is_named(tmp_path, rows, change, match):
