@@ -25,7 +25,7 @@ from synthgen.engine.recipe import Recipe
 from synthgen.errors import InputError, PartialError, SynthgenError
 from synthgen.networks.bundle import Bundle, load_bundle
 from synthgen.networks.device import device_of
-from synthgen.processes import one_torch_thread, usable_processors
+from synthgen.processes import one_torch_thread, uninterrupted, usable_processors
 from synthgen.subjects import SyntheticSubject
 
 Progress = Callable[[int, int], None]
@@ -214,9 +214,9 @@ class _Line:
             for i in range(min(workers, len(todo)))
         ]
         self._report()
-        for worker in crew:
-            worker.start()
         try:
+            for worker in crew:
+                worker.start()
             self._write(ready, len(crew))
         except KeyboardInterrupt:
             raise PartialError(
@@ -224,8 +224,9 @@ class _Line:
                 "the same command goes on with it."
             ) from None
         finally:
-            self._stop.set()
-            _drain(ready, crew)
+            with uninterrupted():  # or Python would end under workers that compute, and crash
+                self._stop.set()
+                _drain(ready, crew)
         if self._errors:
             raise self._errors[0]
 

@@ -126,15 +126,23 @@ def test_a_killed_build_goes_on_where_it_stopped(built, tmp_path):
     assert content(out) == content(built[0])
 
 
-def test_an_interrupted_build_is_partly_done(built, tmp_path):
-    """Ctrl-C ends with exit code 3 and a resumable folder; the same call completes it."""
+def test_an_interrupted_build_is_partly_done(built, tmp_path, monkeypatch):
+    """Ctrl-C, also twice, ends with exit code 3 and a resumable folder; the same call completes it."""
+    module = sys.modules[build.__module__]
+    drain = module._drain
+
+    def interrupted_again(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        drain(*arguments)
 
     def interrupt(done, total):
         if done == 2:
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(module, "_drain", interrupted_again)
     with pytest.raises(PartialError, match="2 of 4"):
         build(recipe(), tmp_path / "cohort", workers=2, progress=interrupt)
+    monkeypatch.undo()
     assert build(recipe(), tmp_path / "cohort", workers=1).resumed == 2
     assert content(tmp_path / "cohort") == content(built[0])
 
