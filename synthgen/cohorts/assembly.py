@@ -58,7 +58,8 @@ def assemble(
     ------
     InputError
         Naming the file at fault: volumes on different grids, codes outside the convention, a structure missing at ED,
-        ventricles in another order than the convention says, an LV cavity that does not contract, or a mirrored stack.
+        ventricles in another order than the convention says, tissues that are hearts alone, an LV cavity that does not
+        contract, or a mirrored stack.
     """
     reference = images[Phase.ED]
     for other in (*images.values(), *labels.values()):
@@ -165,7 +166,10 @@ def _mm(volume: Volume) -> str:
 
 
 def _tissue_map(phase: Phase, loaded: Loaded, convention: Convention | None) -> Volume:
-    """Return the label in the codes of `Tissue`; a hypertrophic cavity may vanish at ES, nothing else may."""
+    """Return the label in the codes of `Tissue`; a hypertrophic cavity may vanish at ES, nothing else may.
+
+    A map of tissues has some around the heart: one without would be learnt as a heart in empty space.
+    """
     label, file = loaded.volume, loaded.file
     codes = {tissue: code for code, tissue in (convention or {t.value: t for t in Tissue}).items()}
     needed = HEART if phase is Phase.ED else (Tissue.MYO, Tissue.RV)
@@ -173,4 +177,7 @@ def _tissue_map(phase: Phase, loaded: Loaded, convention: Convention | None) -> 
     check_codes(file, label.voxels, allowed, tuple(codes[tissue] for tissue in needed))
     if phase is Phase.ED:
         check_geometry(file, label.voxels, convention or {codes[tissue]: tissue for tissue in HEART})
+    if convention is None and not (label.voxels > max(HEART)).any():
+        hint = "For a folder of hearts alone write nifti:DIR, or label_scheme heart"
+        raise InputError(file, expected="tissues around the heart, labels 4 to 8", got="none", hint=hint)
     return label if convention is None else label.with_voxels(to_tissue(label.voxels, convention))

@@ -9,7 +9,7 @@ import pytest
 from synthgen.cohorts.nifti import write_volume
 from synthgen.cohorts.nifti_folder import TABLE, NiftiFolder, write_subjects
 from synthgen.errors import InputError
-from synthgen.labels import Pathology, Phase, Sex, Vendor
+from synthgen.labels import Pathology, Phase, Sex, Tissue, Vendor
 from synthgen.subjects import Body, SourceCohort
 
 
@@ -29,6 +29,13 @@ def save(folder, subject):
             write_volume(folder / name, volumes[phase])
             row[f"{phase.lower()}_{kind}"] = name
     return row
+
+
+def dressed(subject):
+    """Return the subject with fat wherever there was nothing."""
+    fat = np.uint8(Tissue.FAT)
+    labels = {p: v.with_voxels(np.where(v.voxels == 0, fat, v.voxels)) for p, v in subject.labels.items()}
+    return replace(subject, labels=labels)
 
 
 def tabulate(folder, rows, encoding="utf-8"):
@@ -77,8 +84,7 @@ def test_what_is_written_reads_back(tmp_path, subject, scheme):
     """Ids, class, vendor, body and voxels of written subjects are those that are read, under either scheme."""
     made = [subject("one", Pathology.DCM, vendor=Vendor.D, size=64), subject("two.b", Pathology.HCM, size=64)]
     if scheme == "tissue":
-        labels = {p: v.with_voxels(np.where(v.voxels == 0, 6, v.voxels)) for p, v in made[0].labels.items()}
-        made[0] = replace(made[0], labels=labels)
+        made = [dressed(one) for one in made]
     made[1] = replace(made[1], body=Body(height_cm=165.4475, weight_kg=52.2661))
     write_subjects(iter(made), tmp_path, {"name": "those", "licence": "theirs", "citation": "them"})
     read = NiftiFolder(tmp_path, label_scheme=scheme)
@@ -109,15 +115,21 @@ def test_a_folder_that_says_nonsense_about_itself_is_refused(tmp_path, rows, tex
 
 def test_tissue_labels_need_the_tissue_scheme(tmp_path, rows, subject):
     """A label above 3 is refused under `heart` and kept under `tissue`."""
-    heart = subject("one", size=64)
-    label = heart.labels[Phase.ED]
-    dressed = np.where(label.voxels == 0, 6, label.voxels).astype(np.uint8)
-    write_volume(tmp_path / rows[0]["ed_label"], label.with_voxels(dressed))
+    labels = dressed(subject("one", size=64)).labels
+    for phase in Phase:
+        write_volume(tmp_path / rows[0][f"{phase.lower()}_label"], labels[phase])
     with pytest.raises(InputError, match=r"one_ED_label.*6"):
         NiftiFolder(tmp_path)[0]
     tissue = NiftiFolder(tmp_path, label_scheme="tissue")
     assert tissue.label_scheme == "tissue"
-    np.testing.assert_array_equal(tissue[0].labels[Phase.ED].voxels, dressed)
+    for phase in Phase:
+        np.testing.assert_array_equal(tissue[0].labels[phase].voxels, labels[phase].voxels)
+
+
+def test_hearts_alone_are_no_tissues(tmp_path, rows):
+    """Labels 0 to 3 are refused under `tissue`: a bundle would learn hearts in empty space."""
+    with pytest.raises(InputError, match=r"one_ED_label.*labels 4 to 8.*nifti:DIR"):
+        NiftiFolder(tmp_path, label_scheme="tissue")[0]
 
 
 @pytest.mark.parametrize("scheme", ["heart", "tissue"])
