@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from synthgen.cohorts.conventions import Convention, check_codes, check_geometry
 from synthgen.cohorts.orientation import find_move
 from synthgen.errors import InputError
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
+from synthgen.lock import FolderLock
 from synthgen.subjects import Body, SourceSubject
 from synthgen.volumes import Volume
 
@@ -114,25 +116,35 @@ def parse_number(source: Path, what: str, text: str, limits: tuple[float, float]
 def staged_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder to write into, and give it its final name when the block ends well; remove it when it does not.
 
+    It lies beside `folder`, under a hidden name with the number of this process.
+
     Raises
     ------
     InputError
-        If `folder` exists and holds something.
+        If `folder` exists and holds something, or another process is writing it.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(folder, expected="a new or empty folder", got="something in its place")
-    staged = folder.with_name(f"{folder.name}.partial")
-    if staged.exists():
-        rmtree(staged)
-    staged.mkdir(parents=True)
-    try:
-        yield staged
-        if folder.exists():
-            folder.rmdir()
-        staged.replace(folder)
-    finally:
-        if staged.exists():
-            rmtree(staged)
+    target = Path(os.path.realpath(folder))  # has a name, which `.` has not
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FolderLock(target):
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise InputError(folder, expected="a new or empty folder", got="something in its place")
+        staged = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        rmtree(staged, ignore_errors=True)  # of a killed process that had the same number
+        staged.mkdir()
+        try:
+            yield staged
+            _publish(staged, target)
+        finally:
+            rmtree(staged, ignore_errors=True)
+
+
+def _publish(staged: Path, target: Path) -> None:
+    """Give `staged` its name; an empty folder stays and is filled, since it may be the one that a shell is in."""
+    if target.is_dir():
+        for entry in staged.iterdir():
+            entry.replace(target / entry.name)
+    else:
+        staged.replace(target)
 
 
 def _check_grid(reference: Loaded, other: Loaded) -> None:
