@@ -8,6 +8,10 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from synthgen.errors import InputError
+
+_STARTED, _DONE = "started.json", "done.json"
+
 
 class Stages:
     """The steps of one fit in one working folder.
@@ -32,22 +36,37 @@ class Stages:
             JSON-able; everything outside the steps in `after` that the result depends on.
         after
             Steps run before whose results this one uses.
+
+        Raises
+        ------
+        InputError
+            If something that no fit made has the place of the step; it stays as it is.
         """
         text = json.dumps([name, settings, [self._keys[step] for step in after]], sort_keys=True, default=str)
         key = self._keys[name] = hashlib.sha256(text.encode()).hexdigest()
         folder = self.folder / name
-        started, done = folder / "started.json", folder / "done.json"
+        started, done = folder / _STARTED, folder / _DONE
         if _key(done) == key:
             self._announce(f"{name}: done before")
             return folder
         if folder.exists() and _key(started) != key:
-            shutil.rmtree(folder)
+            _remove(folder)
         folder.mkdir(parents=True, exist_ok=True)
         _write(started, {"key": key, "settings": settings})
         self._announce(f"{name}: resuming" if len(list(folder.iterdir())) > 1 else f"{name}: starting")
         work(folder)
         _write(done, {"key": key})
         return folder
+
+
+def _remove(folder: Path) -> None:
+    """Remove what another fit left in the place of a step, and nothing else."""
+    started = folder / _STARTED
+    marks = (started, _staged(started), folder / _DONE)
+    if not folder.is_dir() or (any(folder.iterdir()) and not any(mark.is_file() for mark in marks)):
+        hint = "Move it away, or choose another name for the bundle"
+        raise InputError(folder, expected=f"the step of a fit, with its {_STARTED}", got="something else", hint=hint)
+    shutil.rmtree(folder)
 
 
 def _key(file: Path) -> str | None:
@@ -58,6 +77,10 @@ def _key(file: Path) -> str | None:
 
 
 def _write(file: Path, content: Mapping[str, object]) -> None:
-    staged = file.with_suffix(".partial")
+    staged = _staged(file)
     staged.write_text(json.dumps(content, indent=1, default=str))
     staged.replace(file)
+
+
+def _staged(file: Path) -> Path:
+    return file.with_suffix(".partial")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from synthgen.errors import InputError
 from synthgen.training.stage import Stages
 
 
@@ -56,3 +57,25 @@ def test_files_of_other_settings_are_not_resumed(tmp_path: Path) -> None:
     Stages(tmp_path, lambda _: None).run("step", {"a": 1}, work)
     Stages(tmp_path, lambda _: None).run("step", {"a": 2}, work)
     assert seen == [False, False]
+
+
+def test_what_no_fit_made_is_not_removed(tmp_path: Path) -> None:
+    """Somebody's folder in the place of a step is refused and stays; an empty one is taken."""
+    (tmp_path / "step").mkdir()
+    Stages(tmp_path, lambda _: None).run("step", {"a": 1}, lambda _: None)
+    (tmp_path / "other").mkdir()
+    notes = tmp_path / "other" / "notes.txt"
+    notes.touch()
+    (tmp_path / "third").touch()
+    for name in ("other", "third"):
+        with pytest.raises(InputError, match=name):
+            Stages(tmp_path, lambda _: None).run(name, {}, lambda _: None)
+    assert notes.exists()
+
+
+def test_a_step_that_was_killed_at_its_start_is_no_obstacle(tmp_path: Path) -> None:
+    """Between the folder and its mark lies a moment."""
+    (tmp_path / "step").mkdir()
+    (tmp_path / "step" / "started.partial").touch()
+    Stages(tmp_path, lambda _: None).run("step", {}, lambda _: None)
+    assert (tmp_path / "step" / "done.json").exists()
