@@ -22,7 +22,7 @@ from synthgen.datasets.writer import DatasetWriter
 from synthgen.engine.generate import Generator
 from synthgen.engine.plan import SubjectSpec, plan
 from synthgen.engine.recipe import Recipe
-from synthgen.errors import InputError, PartialError, SynthgenError
+from synthgen.errors import InputError, SynthgenError
 from synthgen.networks.bundle import Bundle, load_bundle
 from synthgen.networks.device import device_of
 from synthgen.processes import one_torch_thread, uninterrupted, usable_processors
@@ -218,11 +218,6 @@ class _Line:
             for worker in crew:
                 worker.start()
             self._write(ready, len(crew))
-        except KeyboardInterrupt:
-            raise PartialError(
-                f"{self.writer.folder}: interrupted after {self.done} of {self.total} subjects; "
-                "the same command goes on with it."
-            ) from None
         finally:
             with uninterrupted():  # or Python would end under workers that compute, and crash
                 self._stop.set()

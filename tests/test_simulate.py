@@ -63,7 +63,7 @@ def test_workers_and_resume_change_no_byte(hearts, dataset, tmp_path, monkeypatc
         add(writer, subject)
 
     monkeypatch.setattr(DatasetWriter, "add", add_one_then_stop)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(PartialError, match="goes on"):
         simulate(hearts, tmp_path / "cohort", workers=1)
     monkeypatch.undo()
     seen: list[tuple[int, int]] = []

@@ -39,6 +39,8 @@ def convert(dataset: Path | str, out: Path | str, container: str, *, progress: P
         If there is no dataset, `out` exists, or an unfinished dataset of other content lies there.
     DamageError
         If a volume of `dataset` is not what was written.
+    PartialError
+        If it was interrupted; the same call goes on.
     """
     source = StoredDataset(dataset)
     total = len(source)

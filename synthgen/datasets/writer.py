@@ -113,6 +113,8 @@ class DatasetWriter:
             cannot be a folder name.
         DamageError
             If a subject of the parent is not whole.
+        PartialError
+            If it was interrupted, here or in the block of the context manager; the same call goes on.
         """
         ids = [*(parent.ids if parent else ()), *subject_ids]
         container = parent.manifest.layout.container if parent else container
@@ -166,7 +168,13 @@ class DatasetWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Let others write; an interrupt that leaves something to go on with becomes a PartialError that says so."""
         self.close()
+        if isinstance(error, KeyboardInterrupt) and self._folder.is_dir():
+            raise PartialError(
+                f"{self._folder}: interrupted after {len(self._records)} of {len(self._index)} subjects; "
+                "the same command goes on with it."
+            ) from None
 
     def close(self) -> None:
         """Let others write. What is not finished stays in `NAME.partial` for the next run of the same plan."""
@@ -192,6 +200,15 @@ class DatasetWriter:
                 hint="A published dataset is never overwritten: choose another name or remove it",
             )
         self._refuse_other_plan()
+        try:
+            self._lay_out()
+        except KeyboardInterrupt:
+            raise PartialError(
+                f"{self._folder}: interrupted at its beginning; the same command goes on with it."
+            ) from None
+
+    def _lay_out(self) -> None:
+        """Make the folder, and find in it, or take from the parent, what is done."""
         for name in ("", RECORDS, *self._store.folders, _STAGING):
             (self._folder / name).mkdir(exist_ok=True)
         write_atomic(self._folder / PLAN, self._plan.to_bytes(), staging=self._folder / _STAGING)

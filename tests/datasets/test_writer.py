@@ -66,6 +66,32 @@ def test_order_threads_and_interruption_do_not_show(tmp_path, phantom, write_dat
     assert {path.name for path in tmp_path.iterdir()} == {"whole", "cohort"}
 
 
+def test_an_interrupt_says_how_to_go_on(tmp_path, phantom, monkeypatch):
+    """Ctrl-C is a PartialError wherever it leaves an unfinished folder, and stays what it is where nothing is left."""
+    out = tmp_path / "cohort"
+
+    def interrupted(*numbers):
+        with open_writer(out) as writer:
+            for number in numbers:
+                writer.add(phantom(number))
+            if writer.done == {"syn-0000", "syn-0001", "syn-0002"}:
+                writer.finish(preview_rows=0)
+            raise KeyboardInterrupt
+
+    def stop(writer):
+        raise KeyboardInterrupt
+
+    with pytest.raises(PartialError, match=r"cohort\.partial: interrupted after 1 of 3 .* same command"):
+        interrupted(0)
+    monkeypatch.setattr(DatasetWriter, "_recover", stop)
+    with pytest.raises(PartialError, match=r"interrupted at .* same command"):
+        open_writer(out)
+    monkeypatch.undo()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(1, 2)
+    assert verify(out) == ()
+
+
 def test_a_name_that_exists_is_never_touched(published, tree):
     """Writing to an existing dataset is an InputError, and nothing in it changes."""
     before = tree(published)
