@@ -22,6 +22,8 @@ from synthgen.volumes import Volume
 HEIGHT_CM = (50.0, 250.0)
 WEIGHT_KG = (3.0, 350.0)
 
+_UNKNOWN = ("", "nan", "na", "n/a", "none", "-", "unknown")
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -80,19 +82,24 @@ def assemble(
 
 
 def parse_body(source: Path, height: str, weight: str) -> tuple[float, float] | None:
-    """Return height in cm and weight in kg, or None if either is not stated.
+    """Return height in cm and weight in kg, or None if either is not stated or 0.
 
     Raises
     ------
     InputError
         If a stated value is not a number or not of a person; naming `source`.
     """
-    if any(text.strip().lower() in ("", "nan", "na", "none") for text in (height, weight)):
+    if not all(is_stated(text) and text.strip(" 0.") for text in (height, weight)):
         return None
     return (
         parse_number(source, "height in cm", height, HEIGHT_CM),
         parse_number(source, "weight in kg", weight, WEIGHT_KG),
     )
+
+
+def is_stated(text: str) -> bool:
+    """Return whether a cell says something, other than that the value is unknown."""
+    return text.strip().lower() not in _UNKNOWN
 
 
 def parse_number(source: Path, what: str, text: str, limits: tuple[float, float]) -> float:

@@ -11,7 +11,9 @@ MAX_BYTES = 16 << 20
 
 
 def read_table(table: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Return the names of the columns of a CSV file in UTF-8, and its rows; cells are stripped, missing ones empty.
+    """Return the names of the columns of a CSV file in UTF-8, and its rows.
+
+    Cells are stripped, missing ones empty; rows without any, as spreadsheets leave below a table, are dropped.
 
     Raises
     ------
@@ -30,7 +32,8 @@ def read_table(table: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
         reader = csv.DictReader(text.splitlines())
         names = [str(name) for name in reader.fieldnames or []]
-        rows = [{name: (row.get(name) or "").strip() for name in names} for row in reader]
+        stripped = ({name: (row.get(name) or "").strip() for name in names} for row in reader)
+        rows = [row for row in stripped if any(row.values())]
     except csv.Error as error:
         raise InputError(table, expected="a table of comma-separated values", got=str(error)) from error
     return names, rows

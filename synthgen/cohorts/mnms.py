@@ -29,6 +29,7 @@ _REQUIRED = (_CODE, _VENDOR, "ED", "ES", _PATHOLOGY)
 _INFORMATION = "M&Ms_Dataset_information.csv"
 _LABELLED = Path("Training", "Labeled")
 _SUFFIXES: Mapping[Kind, str] = {"image": "", "label": "_gt"}
+_NOT_A_TABLE = "._"  # what macOS puts beside a file on disks that are not its own
 _DEPTH = 3  # folders between the root and a subject
 
 Row = Mapping[str, str]
@@ -121,10 +122,11 @@ class Mnms(SourceCohort):
 
     def _parse_frame(self, row: Row, phase: Phase) -> int:
         text = row[phase.value]
-        if not text.isdecimal():
+        number = text.removesuffix(".0")  # what becomes of whole numbers in a column with gaps
+        if not number.isdecimal():
             subject = f"{self._table}, {row[_CODE]}"
             raise InputError(subject, expected=f"a frame number at {phase}, counted from 0", got=repr(text))
-        return int(text)
+        return int(number)
 
 
 def write_cohort(cohort: SourceCohort, folder: Path) -> list[str]:
@@ -180,7 +182,8 @@ def _write_volumes(place: Path, code: str, subject: SourceSubject) -> None:
 
 
 def _find_table(folder: Path) -> Path:
-    named = sorted(folder.glob("*nformation*.csv")) or sorted(folder.glob("*.csv"))
+    tables = [table for table in sorted(folder.glob("*.csv")) if not table.name.startswith(_NOT_A_TABLE)]
+    named = [table for table in tables if "nformation" in table.name] or tables
     if not named:
         got = "no table in it" if folder.is_dir() else "no such folder"
         raise InputError(folder, expected="the table of M&Ms, *Information*.csv", got=got)

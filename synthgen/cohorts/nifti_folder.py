@@ -5,7 +5,7 @@ Columns, in any order:
 - `subject_id`: unique; letters, digits, dot, dash, underscore
 - `pathology`: NOR, MINF, DCM, HCM or ARV
 - `vendor`: A, B, C or D (Siemens, Philips, GE, Canon)
-- `height_cm`, `weight_kg`, `sex` (F or M): may be empty
+- `height_cm`, `weight_kg`, `sex` (F or M): empty, `N/A`, `-` or `unknown` if not known
 - `ed_image`, `ed_label`, `es_image`, `es_label`: paths inside the folder, `.nii` or `.nii.gz`, one volume each
 
 A file `cohort.json` beside it may say `name`, `licence` and `citation`, which a bundle fitted on the folder repeats.
@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from synthgen.cohorts.assembly import Loaded, Person, assemble, parse_body
+from synthgen.cohorts.assembly import Loaded, Person, assemble, is_stated, parse_body
 from synthgen.cohorts.conventions import MNMS_CODES
 from synthgen.cohorts.csv_table import read_table
 from synthgen.cohorts.fingerprint import fingerprint
@@ -118,7 +118,7 @@ class NiftiFolder(SourceCohort):
 
     def _parse_body(self, row: Mapping[str, str]) -> Body | None:
         size = parse_body(self._table, row["height_cm"], row["weight_kg"])
-        sex = Sex.parse(row["sex"], subject=self._where(row)) if row["sex"] else None
+        sex = Sex.parse(row["sex"], subject=self._where(row)) if is_stated(row["sex"]) else None
         return Body(height_cm=size[0], weight_kg=size[1], sex=sex) if size else None
 
     def _load(self, row: Mapping[str, str], kind: Kind) -> dict[Phase, Loaded]:

@@ -198,6 +198,26 @@ def test_unknown_body_is_none(folder):
     assert Mnms(folder)[1].body.sex is None
 
 
+@pytest.mark.parametrize("cell", ["N/A", "n/a", "-", "unknown", "0", "0.0"])
+@pytest.mark.parametrize("column", ["Height", "Weight"])
+def test_a_cell_that_says_unknown_is_no_error(folder, column, cell):
+    """Each way of saying that height or weight is not known gives a subject without body."""
+    rows = rows_of(folder)
+    rows[0][column] = cell
+    rewrite(folder, rows)
+    assert Mnms(folder)[0].body is None
+
+
+def test_what_spreadsheets_do_to_a_table_is_understood(folder):
+    """Blank rows at the end, frames with a decimal and a companion file of macOS make no difference."""
+    rows = rows_of(folder)
+    rows[0] |= {"ED": "0.0", "ES": "1.0"}
+    rewrite(folder, [*rows, {}, {}])
+    (folder / f"._{TABLE}").write_bytes(b"\0\5\x16\7Mac OS X \xff\xfe")
+    read = Mnms(folder)
+    assert (len(read), read.skipped, read[0].subject_id) == (5, {}, "heart0")
+
+
 def test_a_wrong_table_is_named(folder):
     """A repeated code, a missing column, another encoding and no table at all are one InputError each."""
     rows = rows_of(folder)

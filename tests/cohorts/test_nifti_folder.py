@@ -175,9 +175,12 @@ def test_a_link_that_goes_in_a_circle_is_named(tmp_path, rows):
 
 
 def test_empty_body_cells_mean_unknown(tmp_path, rows):
-    """Empty height, weight and sex give a subject without body; a byte order mark is no obstacle."""
+    """Empty height, weight and sex, or words for it, give a subject without; a byte order mark is no obstacle."""
     tabulate(tmp_path, [rows[0] | {"height_cm": "", "sex": ""}, rows[1]], "utf-8-sig")
     assert NiftiFolder(tmp_path)[0].body is None
+    tabulate(tmp_path, [rows[0] | {"sex": "N/A"}, rows[1] | {"height_cm": "unknown"}])
+    assert NiftiFolder(tmp_path)[0].body == Body(height_cm=172.0, weight_kg=71.5)
+    assert NiftiFolder(tmp_path)[1].body is None
 
 
 def test_a_wrong_table_is_named(tmp_path, rows):
