@@ -34,6 +34,7 @@ THROUGH_PLANE_MM = (0.5, 30.0)
 _HEADER_BYTES = 348
 _MAX_OFFSET = 2**20
 _LEVELS = 4095  # 12 bits, what a scanner's magnitude images hold
+_OBLONG = 2.0  # sides of a pixel, the longer by the shorter; more is a slice distance in the plane
 _WHOLE = 1e-3  # reals saved under an integer header come back through a scale, beside whole numbers by its rounding
 _GZIP = 31  # zlib's window bits for a gzip container: header, CRC-32 and length are checked
 _MILLIMETRE_OR_UNKNOWN = (0, 2)
@@ -225,14 +226,20 @@ def _parse_dtype(path: Path, raw: nibabel.Nifti1Header) -> np.dtype:
     return dtype
 
 
-def _check_spacing(path: Path, spacing: tuple[float, ...]) -> None:
+def _check_spacing(path: Path, spacing: tuple[float, float, float]) -> None:
+    """Refuse spacings `(x, y, z)` in mm that no short-axis stack has, and slices that lie along another axis."""
+    got = " x ".join(f"{s:g}" for s in spacing) + " mm"
+    x, y, z = spacing
+    if min(spacing) > 0 and max(x, y) > max(_OBLONG * min(x, y), z):
+        hint = "Slices must lie along the third axis: a program that reorders axes may have moved them"
+        raise InputError(path, expected="the largest spacing between slices, the third", got=got, hint=hint)
     for value, (low, high) in zip(spacing, (IN_PLANE_MM, IN_PLANE_MM, THROUGH_PLANE_MM), strict=True):
         if not low <= value <= high:  # false for NaN too
             raise InputError(
                 path,
                 expected=f"{IN_PLANE_MM[0]} to {IN_PLANE_MM[1]} mm in plane and {THROUGH_PLANE_MM[0]} to "
                 f"{THROUGH_PLANE_MM[1]} mm between slices",
-                got=" x ".join(f"{s:g}" for s in spacing) + " mm",
+                got=got,
             )
 
 

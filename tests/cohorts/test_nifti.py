@@ -235,6 +235,21 @@ def test_an_impossible_header_is_refused(tmp_path, nifti, patch):
         read_volume(tmp_path / "scan.nii", kind="image")
 
 
+@pytest.mark.parametrize("spacing", [(1.5, 8.0, 1.5), (5.0, 1.25, 1.25), (1.5, 5.0, 3.0)])
+def test_slices_along_another_axis_are_refused(tmp_path, nifti, spacing):
+    """What reordering axes to left, front and top does to a stack is named, whatever the slice distance."""
+    (tmp_path / "a.nii").write_bytes(nifti(ARRAY, spacing=spacing))
+    with pytest.raises(InputError, match="along the third axis"):
+        read_volume(tmp_path / "a.nii", kind="image")
+
+
+@pytest.mark.parametrize("spacing", [(1.5, 1.5, 1.5), (3.0, 1.5, 2.0), (4.0, 1.5, 5.0), (2.0, 2.0, 1.0)])
+def test_oblong_pixels_and_thin_slices_are_read(tmp_path, nifti, spacing):
+    """Pixels up to twice as long as wide, or shorter than the slice distance, may be."""
+    (tmp_path / "a.nii").write_bytes(nifti(ARRAY, spacing=spacing))
+    assert read_volume(tmp_path / "a.nii", kind="image").spacing_mm == pytest.approx(spacing[::-1])
+
+
 def test_a_stream_larger_than_its_header_says_is_not_unpacked(tmp_path, nifti, pack):
     """A small header before 64 MiB of zeros is refused; sizes above the cap are refused before memory is asked for."""
     (tmp_path / "bomb.nii.gz").write_bytes(pack(nifti(ARRAY) + bytes(2**26)))
