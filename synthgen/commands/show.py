@@ -61,9 +61,21 @@ def show(path: Path, sheet: Path | None, rows: int, as_json: bool) -> None:
         from synthgen.datasets.preview import save_sheet
         from synthgen.datasets.reader import StoredDataset
 
+        _refuse_sheet(path, sheet)
         picture = save_sheet(StoredDataset(path), sheet, rows=rows)
     document = _describe_dataset(path, manifest, picture)
     emit(document, _tell_dataset(document), as_json=as_json)
+
+
+def _refuse_sheet(dataset: Path, sheet: Path) -> None:
+    """Refuse a picture that would not be what its name says, has no folder, or would lie in the dataset."""
+    from synthgen.datasets.writer import refuse_inside
+
+    if sheet.suffix.lower() != ".png":
+        raise InputError("--sheet", expected="a name that ends in .png", got=repr(sheet.name))
+    if not sheet.parent.is_dir():
+        raise InputError("--sheet", expected="a file in a folder that exists", got=str(sheet))
+    refuse_inside(dataset, sheet)
 
 
 def _describe_dataset(path: Path, manifest: Manifest, picture: Path) -> dict[str, object]:

@@ -20,6 +20,7 @@ from synthgen.datasets.manifest import MANIFEST, Manifest
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import FileEntry, SubjectRecord
 from synthgen.datasets.verify import verify
+from synthgen.datasets.writer import refuse_inside
 from synthgen.errors import DamageError, InputError
 from synthgen.lock import FolderLock
 
@@ -40,18 +41,19 @@ def pack(dataset: Path | str, file: Path | str) -> Path:
     Parameters
     ----------
     file
-        Must end in `.zip` and not exist; it appears when it is whole.
+        Must end in `.zip`, not exist and lie outside the dataset; it appears when it is whole.
 
     Raises
     ------
     InputError
-        If `dataset` is none, or `file` exists or ends otherwise.
+        If `dataset` is none, or `file` exists, ends otherwise or lies in it.
     DamageError
         If a file of the dataset is not what was written.
     """
     source, target = StoredDataset(dataset), Path(file)
     if target.suffix != ".zip":
         raise InputError(target, expected="a name that ends in .zip", got=repr(target.name))
+    refuse_inside(source.path, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FolderLock(target):

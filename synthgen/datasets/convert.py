@@ -27,7 +27,7 @@ def convert(dataset: Path | str, out: Path | str, container: str, *, progress: P
     dataset
         Folder of a published dataset, in any container.
     out
-        Folder to publish; must not exist.
+        Folder to publish; must not exist, nor lie in `dataset`.
     container
         `zarr`, `hdf5` or `nifti`.
     progress
@@ -36,7 +36,7 @@ def convert(dataset: Path | str, out: Path | str, container: str, *, progress: P
     Raises
     ------
     InputError
-        If there is no dataset, `out` exists, or an unfinished dataset of other content lies there.
+        If there is no dataset, `out` exists or lies in it, or an unfinished dataset of other content lies there.
     DamageError
         If a volume of `dataset` is not what was written.
     PartialError

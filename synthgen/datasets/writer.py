@@ -146,6 +146,8 @@ class DatasetWriter:
     @classmethod
     def _begin(cls, path: Path | str, plan: Plan, model: StoredDataset | None) -> Self:
         out = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link that the user means
+        if model is not None:
+            refuse_inside(model.path, out)
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             lock = FolderLock(out)
@@ -426,6 +428,17 @@ class DatasetWriter:
         subjects = tuple(RecordEntry(**dict(record.entry()), record=file) for record, file in records)
         changed = {"layout": layout, "subjects": subjects, "files": tuple(files)}
         return self._model.manifest.model_copy(update=changed)
+
+
+def refuse_inside(dataset: Path, target: Path) -> None:
+    """Refuse to write into the dataset that is read; InputError if `target` lies in it, through links or not."""
+    if dataset.resolve() in target.resolve().parents:
+        raise InputError(
+            target,
+            expected=f"a place outside the dataset {dataset}",
+            got="one in it",
+            hint="`verify` would find the new file and call the dataset damaged",
+        )
 
 
 def _link(source: Path, target: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from synthgen.datasets.reader import StoredDataset
+from synthgen.datasets.writer import refuse_inside
 from synthgen.exports.cases import Progress
 from synthgen.exports.folder import new_folder
 
@@ -23,14 +24,14 @@ class Export(Protocol):
         dataset
             Folder of a published dataset.
         out
-            Folder to make; must not exist.
+            Folder to make; must not exist, nor lie in `dataset`.
         progress
             Called after every subject.
 
         Raises
         ------
         InputError
-            If there is no dataset, or `out` exists.
+            If there is no dataset, or `out` exists or lies in it.
         DamageError
             If a volume of `dataset` is not what was written.
         """
@@ -41,6 +42,7 @@ def export(fill: Callable[[StoredDataset, Path, str, Progress | None], None]) ->
 
     def exported(dataset: Path | str, out: Path | str, *, progress: Progress | None = None) -> Path:
         source = StoredDataset(dataset)
+        refuse_inside(source.path, Path(out))
         with new_folder(out) as folder:
             fill(source, folder, Path(out).name, progress)
         return Path(out)

@@ -7,6 +7,7 @@ import json
 from PIL import Image
 
 from synthgen import cli
+from synthgen.datasets.verify import verify
 
 
 def test_a_dataset_is_told_on_one_screen(published, capsys) -> None:
@@ -35,6 +36,20 @@ def test_a_sheet_is_drawn_on_request(published, tmp_path, capsys) -> None:
     assert cli.run(["show", str(published), "--sheet", str(tmp_path / "two.png"), "--rows", "2"]) == 0
     with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
         assert one.height < two.height
+
+
+def test_a_sheet_has_a_place_and_a_name_of_its_own(dataset, tmp_path, capsys, monkeypatch) -> None:
+    """A picture inside the dataset, of another format or in no folder is one line and code 2, and nothing changes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(dataset)
+    before = (dataset / "preview.png").read_bytes()
+    wrong = {dataset / "preview.png": "outside", "link/new.png": "outside", "x.jpg": ".png", "nowhere/x.png": "exists"}
+    for sheet, said in wrong.items():
+        assert cli.run(["show", str(dataset), "--sheet", str(sheet)]) == 2
+        assert said in capsys.readouterr().err
+    assert (dataset / "preview.png").read_bytes() == before
+    assert verify(dataset) == ()
+    assert {path.name for path in tmp_path.iterdir()} == {dataset.name, "link"}
 
 
 def test_the_shipped_bundle_is_told(capsys) -> None:

@@ -50,6 +50,9 @@ def test_names_are_checked(small_dataset, tmp_path):
         pack(small_dataset, file)
     with pytest.raises(InputError, match="free"):
         unpack(file, small_dataset)
+    with pytest.raises(InputError, match="outside"):
+        pack(small_dataset, small_dataset / "one.zip")
+    assert verify(small_dataset) == ()
     with pytest.raises(InputError, match="no file"):
         unpack(tmp_path / "none.zip", tmp_path / "out")
 

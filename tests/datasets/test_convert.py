@@ -68,11 +68,14 @@ def test_damage_is_not_copied(tmp_path, dataset):
 
 
 def test_what_is_no_dataset_or_taken_is_refused(tmp_path, published):
-    """A missing dataset, an existing name and an unknown container are InputErrors."""
+    """A missing dataset, an existing name, an unknown container and a place in the dataset are InputErrors."""
     with pytest.raises(InputError):
         convert(tmp_path / "none", tmp_path / "out", "hdf5")
     with pytest.raises(InputError, match="one of"):
         convert(published, tmp_path / "out", "tape")
+    with pytest.raises(InputError, match="outside"):
+        convert(published, published / "volumes.zarr" / "out", "hdf5")
+    assert verify(published) == ()
     shutil.copytree(published, tmp_path / "out")
     with pytest.raises(InputError, match="free"):
         convert(published, tmp_path / "out", "hdf5")

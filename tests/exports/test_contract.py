@@ -86,6 +86,14 @@ def test_a_taken_name_is_refused(dataset, tmp_path, target):
 
 
 @pytest.mark.parametrize("target", EXPORTS)
+def test_a_dataset_is_only_read(dataset, target):
+    """An export into the dataset itself, which would then be damaged, is refused before anything is made there."""
+    with pytest.raises(InputError, match="outside"):
+        call(target, dataset, dataset / "more" / "Dataset501_RINGS")
+    assert not (dataset / "more").exists()
+
+
+@pytest.mark.parametrize("target", EXPORTS)
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path, target):
     """What is no dataset is bad input, and nothing is made."""
     with pytest.raises(InputError, match="dataset"):
