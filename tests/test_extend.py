@@ -71,6 +71,12 @@ def test_a_grown_dataset_is_that_of_a_larger_request(parent, tmp_path):
     assert (manifest.content_id, manifest.recipe_id) == (large.content_id, large.recipe_id)
 
 
+def test_more_than_a_recipe_may_ask_for_is_refused(parent, tmp_path):
+    """An extension is held to what a request is held to."""
+    with pytest.raises(InputError, match="extension"):
+        extend(parent, 2_000_000, tmp_path / "large")
+
+
 def test_hearts_grow_too_and_versions_follow_each_other(tmp_path):
     """A simulated population grows twice, each version beside the last, and ends as one simulated at once."""
     hearts = VirtualHearts(1, pixels=64, spacing_mm=2.0)

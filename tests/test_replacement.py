@@ -17,6 +17,7 @@ from tiny_bundle import shared_bundle
 
 from synthgen import cli
 from synthgen.cohorts.prepared import PreparedStore
+from synthgen.datasets.published_cohort import PublishedCohort
 from synthgen.engine.tissue_maps import segmentor_of
 from synthgen.errors import InputError
 from synthgen.evaluation.observer import Observer
@@ -25,6 +26,7 @@ from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import Pathology, Phase
 from synthgen.networks.bundle import load_bundle
 from synthgen.networks.segmentor import normalised
+from synthgen.render import Rendering, render
 from synthgen.replacement import (
     ARMS,
     HEARTS,
@@ -241,6 +243,18 @@ def test_transfer_trains_on_one_cohort_and_tests_on_all_of_another(tmp_path: Pat
     assert "| transfer | 2 |" in capsys.readouterr().out
     written = json.loads((tmp_path / "b" / RESULTS_FILE).read_text())
     assert (written["train"], written["test"], written["bundle"]) == (2, 4, None)
+
+
+def test_a_dataset_is_not_tested_on_what_it_was_made_from(tmp_path: Path) -> None:
+    """Neither on a cohort whose label maps it has, nor on one that its generator was fitted on."""
+    rendering = Rendering(bundle=str(shared_bundle()))
+    rendered = PublishedCohort(render(TEST, tmp_path / "rendered", rendering, workers=1))
+    with pytest.raises(InputError, match="not made from who tests"):
+        measure_transfer(rendered, TEST, tmp_path / "a", TINY)
+    assert not rendered.was_made_from(COHORT)
+    fitted = _fitted_on(COHORT.fingerprint(), tmp_path / "fitted")
+    other = PublishedCohort(render(TEST, tmp_path / "other", Rendering(bundle=fitted), workers=1))
+    assert other.was_made_from(COHORT)
 
 
 def test_the_command_prints_arms_and_differences(done: Outcome, tmp_path: Path, capsys, monkeypatch) -> None:

@@ -229,10 +229,10 @@ class SyntheticCohort(tio.SubjectsDataset):
         return set(subject_ids)
 
     def _checked_places(self, indices: Sequence[int]) -> list[int]:
-        wrong = isinstance(indices, int) or any(isinstance(index, bool | np.bool_) for index in indices)
-        if wrong or max(map(abs, indices), default=0) > len(self):
+        count = len(self)
+        if any(isinstance(index, bool | np.bool_) or not -count <= index < count for index in indices):
             got = f"{indices!r}"[:80]
-            raise InputError("subset", expected=f"a list of places below {len(self)}, no mask", got=got)
+            raise InputError("subset", expected=f"a list of places below {count}, no mask", got=got)
         return [int(index) for index in indices]
 
     def _like(self, subjects: Sequence[tio.Subject]) -> Self:

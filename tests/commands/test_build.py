@@ -97,6 +97,7 @@ def test_a_cohort_is_balanced_by_what_it_lacks(asked) -> None:
         "--balance vendor --like hearts:12 --count 3",
         "--balance class --like hearts:10",
         "--balance class --like hearts:12 --fill 0",
+        "--balance class --like hearts:12 --fill 10000000",
         "--target ARV --count 2 --fill 2",
         "--balance class --like nowhere",
     ],

@@ -270,6 +270,22 @@ def test_subsets_are_cohorts(cohort, reads):
         cohort.subset(pathology="flu")
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"indices": [True, False]},
+        {"indices": [20]},
+        {"subject_ids": "syn-0001"},
+        {"subject_ids": ["syn-0001", "nobody"]},
+    ],
+)
+def test_what_is_no_place_and_no_id_is_refused(cohort, wrong):
+    """A mask is not taken for the places 0 and 1, a text not for a list of letters, an unknown id not dropped."""
+    with pytest.raises(InputError, match="subset"):
+        cohort.subset(**wrong)
+    assert [s["subject_id"] for s in cohort.subset([0, -1]).dry_iter()] == ["syn-0000", "syn-0009"]
+
+
 def test_splits_divide_subjects_class_by_class(cohort):
     """Parts are disjoint, complete, of the right size and repeatable; both phases of a subject stay together."""
     train, test = cohort.split(0.5, 0.5)
@@ -281,8 +297,8 @@ def test_splits_divide_subjects_class_by_class(cohort):
     assert len({cohort.split(0.5, 0.5, seed=seed)[0].subject_ids for seed in range(5)}) > 1
     assert [len(part.subject_ids) for part in cohort.split(0.6, 0.2, 0.2)] == [6, 2, 2]
     assert [len(part.subject_ids) for part in cohort.split(0.4, 0.3)] == [4, 3]
-    for wrong in ((), (0.5, 0.6), (0.5, -0.1), (0.99, 0.01)):
-        with pytest.raises(InputError):
+    for wrong in ((), (0.5, 0.6), (0.5, -0.1), (0.99, 0.01), (float("nan"),)):
+        with pytest.raises(InputError, match="split"):
             cohort.split(*wrong)
 
 

@@ -62,6 +62,14 @@ def test_a_bad_file_is_refused_with_its_fault(tmp_path, text, said):
     assert "r.json" in str(error.value)
 
 
+def test_paths_may_be_text_and_files_may_have_a_byte_order_mark(tmp_path):
+    """A file saved by an editor that marks UTF-8 is read as well."""
+    recipe = Recipe.parse({"conditions": [{"pathology": "DCM", "count": 3}]})
+    recipe.save(str(tmp_path / "r.json"))
+    (tmp_path / "r.json").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "r.json").read_bytes())
+    assert Recipe.load(str(tmp_path / "r.json")) == recipe
+
+
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     """A path that is no file is bad input, not a crash."""
     for path in (tmp_path / "none.json", tmp_path):

@@ -55,6 +55,9 @@ def test_one_number_leaves_no_doubt() -> None:
     found = difference(np.full((3, 5), 0.75), np.full((3, 5), 0.5))
     assert (found.difference, found.low, found.high) == pytest.approx((0.25, 0.25, 0.25))
     assert (found.seeds, found.subjects) == (3, 5)
+    lone = difference(np.ones((1, 1)), np.zeros((1, 1)))
+    assert lone.difference == 1
+    assert np.isnan([lone.low, lone.high]).all()  # of one number nobody knows how certain it is
 
 
 def test_what_was_not_measured_does_not_count() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,25 @@ def test_networks_come_back(folder: Path) -> None:
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
     assert bundle.name == "small"
     assert all(bundle.network(name).arguments for name in ("label_vae", "style_encoder"))
+
+
+def test_a_network_can_be_trained_further(folder: Path) -> None:
+    """As it comes its weights are fixed; asked for as trainable, each of them takes a gradient."""
+    bundle, name = load_bundle(folder), "spade"
+    fixed, free = bundle.network(name), bundle.network(name, trainable=True)
+    assert not fixed.training
+    assert not any(weight.requires_grad for weight in fixed.parameters())
+    assert free.training
+    assert all(weight.requires_grad for weight in free.parameters())
+
+
+def test_a_folder_named_as_what_is_shipped_must_be_told_apart(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    """Nobody gets the default bundle in place of their own of that name, or the other way round, without being told."""
+    shutil.copytree(folder, tmp_path / "default")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="two"):
+        load_bundle("default")
+    assert load_bundle(tmp_path / "default").folder == tmp_path / "default"
 
 
 def test_tensors_and_fields_come_back(folder: Path) -> None:
