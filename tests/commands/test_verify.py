@@ -33,3 +33,25 @@ def test_damage_as_json(dataset, capsys) -> None:
     document = json.loads(capsys.readouterr().out)
     assert document["whole"] is False
     assert {fault["where"] for fault in document["damage"]} == {"heart-0-00000"}
+
+
+def test_a_stranger_is_told_once(dataset, capsys) -> None:
+    """A fault that belongs to no subject names its file once, and one of a subject names both."""
+    (dataset / "extra.txt").write_text("x")
+    (dataset / "records" / "heart-0-00000.json").unlink()
+    assert cli.run(["verify", str(dataset)]) == 4
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == "extra.txt: extra; nobody wrote it."
+    assert second.startswith("heart-0-00000: ")
+    (dataset / "manifest.json").write_text("{}")
+    assert cli.run(["verify", str(dataset)]) == 4
+    assert capsys.readouterr().out.count("manifest.json") == 1
+
+
+def test_what_is_no_dataset_is_no_damage(dataset, tmp_path, capsys) -> None:
+    """A folder of something else is bad input, as it is for `show`; a dataset without its manifest is damaged."""
+    (tmp_path / "other").mkdir()
+    assert cli.run(["verify", str(tmp_path / "other")]) == 2
+    assert "manifest.json" in capsys.readouterr().err
+    (dataset / "manifest.json").unlink()
+    assert cli.run(["verify", str(dataset)]) == 4
