@@ -7,6 +7,7 @@ header is checked before any memory is asked for, and what cannot be right raise
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import zlib
@@ -36,7 +37,8 @@ _MAX_OFFSET = 2**20
 _LEVELS = 4095  # 12 bits, what a scanner's magnitude images hold
 _OBLONG = 2.0  # sides of a pixel, the longer by the shorter; more is a slice distance in the plane
 _WHOLE = 1e-3  # reals saved under an integer header come back through a scale, beside whole numbers by its rounding
-_GZIP = 31  # zlib's window bits for a gzip container: header, CRC-32 and length are checked
+_FLAT = 1e-6  # determinant; that of the smallest voxel allowed is 0.02 mm^3, of unit columns 1
+_GZIP = 31  # zlib's window bits for a gzip container
 _MILLIMETRE_OR_UNKNOWN = (0, 2)
 
 
@@ -157,18 +159,15 @@ def _load(path: Path) -> tuple[_Header, bytes]:
         header = _parse_header(path, raw[:_HEADER_BYTES])
         _check_length(path, header, len(raw))
         return header, raw
-    unpacker = zlib.decompressobj(_GZIP)
     try:
-        head = unpacker.decompress(raw, _HEADER_BYTES)
-        header = _parse_header(path, head)
-        # One byte more than expected: a stream that goes on is noticed without being unpacked.
-        body = unpacker.decompress(unpacker.unconsumed_tail, max(header.total_bytes - len(head), 0) + 1)
-    except zlib.error as error:
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as stream:  # of one member or several, each with its checksum
+            head = stream.read(_HEADER_BYTES)
+            header = _parse_header(path, head)
+            # One byte more than expected: a stream that goes on is noticed without being unpacked.
+            body = stream.read(max(header.total_bytes - len(head), 0) + 1)
+    except (EOFError, OSError, zlib.error) as error:
         raise InputError(path, expected="a whole gzip stream", got=f"a damaged one ({error})") from error
     _check_length(path, header, len(head) + len(body))
-    if not unpacker.eof or unpacker.unused_data:
-        got = "bytes after its end" if unpacker.eof else "a stream that stops before its checksum"
-        raise InputError(path, expected="one whole gzip stream", got=got)
     return header, head + body
 
 
@@ -250,7 +249,7 @@ def _parse_affine(path: Path, raw: nibabel.Nifti1Header, spacing: NDArray[np.flo
     disagreement is understood; any other is an error.
     """
     try:
-        affine = np.asarray(raw.get_best_affine(), dtype=np.float64)
+        affine = _stated_affine(raw)
     except (HeaderDataError, ValueError) as error:
         raise InputError(path, expected="a valid orientation", got=str(error)) from error
     columns = affine[:3, :3]
@@ -265,6 +264,20 @@ def _parse_affine(path: Path, raw: nibabel.Nifti1Header, spacing: NDArray[np.flo
     out = affine.copy()
     out[:3, :3] = directions * spacing
     return out
+
+
+def _stated_affine(raw: nibabel.Nifti1Header) -> NDArray[np.float64]:
+    """Return the sform, or the qform where there is none; where the sform is flat (some set its code and no more) too.
+
+    Raises
+    ------
+    HeaderDataError, ValueError
+        What the header raises if its quaternion is none.
+    """
+    affine = np.asarray(raw.get_best_affine(), dtype=np.float64)
+    with np.errstate(all="ignore"):  # of what is not finite nothing is less than
+        flat = abs(np.linalg.det(affine[:3, :3])) < _FLAT
+    return np.asarray(raw.get_qform(), dtype=np.float64) if flat and int(raw["qform_code"]) > 0 else affine
 
 
 def _frame(path: Path, header: _Header, payload: bytes, frame: int, kind: Kind) -> Volume:

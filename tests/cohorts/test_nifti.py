@@ -120,6 +120,31 @@ def test_directions_without_a_scale_take_their_scale_from_pixdim(tmp_path, nifti
     np.testing.assert_allclose(volume.affine, np.diag([-1.5, -1.5, 10.0, 1.0]))
 
 
+def test_a_flat_sform_beside_a_qform_is_not_taken(tmp_path, nifti):
+    """Where a program set the code of the sform and not its rows, the qform says where the stack lies."""
+    zero = {"srow_x": [0] * 4, "srow_y": [0] * 4, "srow_z": [0] * 4}
+    turned = {"qform_code": 1, "quatern_b": 0.0, "quatern_c": 0.0, "quatern_d": 1.0, "qoffset_x": 7.0}
+    (tmp_path / "a.nii").write_bytes(nifti(ARRAY, patch={**zero, **turned}))
+    volume = read_volume(tmp_path / "a.nii", kind="image")
+    expected = nibabel.load(tmp_path / "a.nii").header.get_qform()
+    np.testing.assert_allclose(volume.affine, expected, atol=1e-6)
+    assert volume.affine[0, 3] == 7.0
+
+
+@pytest.mark.parametrize("cuts", [[100], [348], [500], [400, 401, 550]])
+def test_a_stream_of_several_members_is_read(tmp_path, nifti, pack, cuts):
+    """Some compressors write a file in blocks; cut anywhere, even in the header, it is the same volume."""
+    whole = nifti(ARRAY)
+    parts = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, None], strict=True)]
+    packed = [pack(part) for part in parts]
+    (tmp_path / "a.nii.gz").write_bytes(b"".join(packed))
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz", kind="image").voxels, ARRAY.T)
+    for spoilt in (b"".join(packed[:-1]), b"".join(packed)[:-3], b"".join([*packed, pack(b"more")])):
+        (tmp_path / "b.nii.gz").write_bytes(spoilt)
+        with pytest.raises(InputError, match=r"b\.nii\.gz"):
+            read_volume(tmp_path / "b.nii.gz", kind="image")
+
+
 DAMAGE = {
     "half of the file": lambda b: b[: len(b) // 2],
     "no checksum": lambda b: b[:-8],
