@@ -48,6 +48,15 @@ def test_the_training_example_trains(tmp_path) -> None:
     assert re.search(r"not seen: \d+%", said), said
 
 
+def test_the_starting_example_starts_from_what_hearts_taught(tmp_path) -> None:
+    """The README's U-Net takes a step on a subject of its own, whose tissues it knows: random weights lose 2.2."""
+    (tmp_path / "cohorts").mkdir()
+    hearts = VirtualHearts(1, pathologies=[Pathology.ARV], pixels=96, spacing_mm=2.0, seed=5)
+    simulate(hearts, tmp_path / "cohorts" / "ARV-168-seed0", workers=1)
+    said = run(fenced("example: start"), tmp_path)
+    assert float(said.removeprefix("loss ")) < 0.5, said
+
+
 def test_the_making_example_makes(tmp_path) -> None:
     """The README's other example builds a cohort from the default bundle and opens it."""
     said = run(fenced("example: make"), tmp_path)
