@@ -21,22 +21,27 @@ class FolderLock:
     Raises
     ------
     InputError
-        If another process holds it.
+        If another process holds it, or `folder` has no name beside which the file could lie, as `/` has none.
+    SynthgenError
+        If the file system cannot lock or is full.
     """
 
     def __init__(self, folder: Path) -> None:
+        if not folder.name:
+            raise InputError(folder, expected="a name for a new file or folder", got=repr(str(folder)))
         self._path = folder.with_name(f".{folder.name}.lock")
         self._handle = self._acquire(folder)
+        try:
+            self._sign()
+        except OSError as error:
+            self.release()
+            raise SynthgenError(f"{self._path}: cannot be written ({error.strerror}).") from error
 
     def _acquire(self, folder: Path) -> int:
         while True:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._is_current(handle):
-                    os.ftruncate(handle, 0)
-                    os.write(handle, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
-                    return handle
             except OSError as error:
                 holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
                 os.close(handle)
@@ -48,7 +53,14 @@ class FolderLock:
                     got=f"one being written by {holder or 'another process'}",
                     hint="Wait until it has ended, or choose another name",
                 ) from None
+            if self._is_current(handle):
+                return handle
             os.close(handle)  # the holder removed the file between our open and our lock: take the new one
+
+    def _sign(self) -> None:
+        """Say in the file who holds the lock."""
+        os.ftruncate(self._handle, 0)
+        os.write(self._handle, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
 
     def _is_current(self, handle: int) -> bool:
         try:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from synthgen.errors import InputError
+from synthgen.errors import InputError, SynthgenError
 from synthgen.lock import FolderLock
 
 HOLD = "import sys, pathlib, time; from synthgen.lock import FolderLock\n"
@@ -37,3 +39,27 @@ def test_a_killed_holder_holds_nothing(tmp_path, child_environment):
         process.wait()
     assert (tmp_path / ".cohort.lock").exists()
     FolderLock(tmp_path / "cohort").release()
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "said"),
+    [("os.write", errno.ENOSPC, "cannot be written"), ("fcntl.flock", errno.ENOLCK, "cannot lock")],
+)
+def test_a_file_system_that_refuses_is_told(tmp_path, monkeypatch, call, code, said):
+    """A full disk is not taken for one that cannot lock; what holds no lock leaves a free name."""
+
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(call, refuse)
+    with pytest.raises(SynthgenError, match=rf"\.cohort\.lock: .*{said} \({os.strerror(code)}\)"):
+        FolderLock(tmp_path / "cohort")
+    monkeypatch.undo()
+    FolderLock(tmp_path / "cohort").release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_lies_beside_the_root():
+    """The root of the file system is refused as the name of something new."""
+    with pytest.raises(InputError, match="a name"):
+        FolderLock(Path("/"))

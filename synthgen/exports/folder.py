@@ -22,15 +22,15 @@ def new_folder(out: Path | str) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If `out` exists, or another process is writing it.
+        If `out` exists or is `/`, or another process is writing it.
     SynthgenError
         If the file system refuses.
     """
     target = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that the user means
-    staged = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FolderLock(target):
+            staged = target.with_name(f".{target.name}.partial")
             if target.exists() or target.is_symlink():
                 hint = "An export never overwrites: choose another name or remove it"
                 raise InputError(target, expected="a name that is free", got="one that exists", hint=hint)

@@ -19,3 +19,9 @@ def test_hearts_of_one_class_and_vendor(capsys, tmp_path) -> None:
     (subject,) = StoredDataset(tmp_path / "h")
     assert (subject.pathology, subject.vendor) == (Pathology.HCM, Vendor.B)
     assert subject.subject_id.startswith("heart-5-")
+
+
+def test_the_root_is_no_name_for_a_dataset(capsys) -> None:
+    """`--out /` is bad input, told in one line."""
+    assert cli.run(["hearts", "--count", "1", "--out", "/"]) == 2
+    assert "expected a name" in capsys.readouterr().err

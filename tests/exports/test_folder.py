@@ -52,6 +52,12 @@ def test_a_link_of_that_name_is_refused(tmp_path):
         pass
 
 
+def test_the_root_is_refused():
+    """`/` is no name that could be free."""
+    with pytest.raises(InputError, match="a name"), new_folder("/"):
+        pass
+
+
 def test_a_file_system_that_refuses_is_told(tmp_path):
     """A parent that is a file gives the project's own error."""
     (tmp_path / "file").write_text("x")
