@@ -34,7 +34,6 @@ THROUGH_PLANE_MM = (0.5, 30.0)
 
 _HEADER_BYTES = 348
 _MAX_OFFSET = 2**20
-_LEVELS = 4095  # 12 bits, what a scanner's magnitude images hold
 _OBLONG = 2.0  # sides of a pixel, the longer by the shorter; more is a slice distance in the plane
 _WHOLE = 1e-3  # reals saved under an integer header come back through a scale, beside whole numbers by its rounding
 _FLAT = 1e-6  # determinant; that of the smallest voxel allowed is 0.02 mm^3, of unit columns 1
@@ -112,8 +111,9 @@ def write_frames(path: Path, volumes: Sequence[Volume]) -> None:
     """Write volumes of one grid as one file: three axes for one volume, a time axis for several.
 
     Unsigned bytes are written as labels. Images become int16: exactly where they hold whole numbers that fit, otherwise
-    on 4096 levels with slope and offset. The direction is orthonormalised and written as sform and qform of code 1. The
-    same voxels give the same bytes; the file appears under its name only when it is whole.
+    on all its levels with slope and offset, so that one very bright voxel leaves enough of them to the others. The
+    direction is orthonormalised and written as sform and qform of code 1. The same voxels give the same bytes; the file
+    appears under its name only when it is whole.
 
     Raises
     ------
@@ -292,9 +292,10 @@ def _frame(path: Path, header: _Header, payload: bytes, frame: int, kind: Kind) 
 
 def _as_image(path: Path, header: _Header, stored: NDArray) -> NDArray[np.float32]:
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
-        voxels = stored.astype(np.float32)
-        if (header.slope, header.inter) != (1.0, 0.0):
-            voxels = voxels * np.float32(header.slope) + np.float32(header.inter)
+        if (header.slope, header.inter) == (1.0, 0.0):
+            voxels = stored.astype(np.float32)
+        else:  # in double precision: dark voxels are a small difference of two large numbers
+            voxels = (stored.astype(np.float64) * header.slope + header.inter).astype(np.float32)
     if not np.isfinite(voxels).all():
         raise InputError(path, expected="finite intensities", got="NaN or infinite voxels")
     return voxels
@@ -323,9 +324,12 @@ def _quantise(path: Path, stack: NDArray) -> tuple[NDArray, float, float]:
     low, high = min(float(stack.min()), 0.0), float(stack.max())
     if low >= -32768 and high <= 32767 and np.array_equal(stack, np.rint(stack)):
         return stack.astype("<i2"), 1.0, 0.0
-    inter = float(np.float32(low))
-    slope = float(np.float32(max((high - inter) / _LEVELS, 1e-30)))
-    return np.rint((stack.astype(np.float64) - inter) / slope).astype("<i2"), slope, inter
+    first, last = np.iinfo(np.int16).min, np.iinfo(np.int16).max
+    base = np.float32(low)
+    slope = np.float32(max((high - float(base)) / (last - first), 1e-30))
+    inter = base - first * slope  # as the header holds them: a power of 2 apart, so that a black of 0 stays 0
+    stored = np.rint((stack.astype(np.float64) - float(inter)) / float(slope))
+    return stored.clip(first, last).astype("<i2"), float(slope), float(inter)
 
 
 def _orthonormal(volume: Volume) -> NDArray[np.float64]:

@@ -35,12 +35,23 @@ def test_labels_come_back_exactly(tmp_path, name):
 
 @pytest.mark.parametrize("low", [0.0, -1.0])
 def test_images_come_back_within_half_a_level(tmp_path, low):
-    """A real-valued image comes back within half of 1/4095 of its range, signed or not."""
+    """A real-valued image comes back within half of 1/65535 of its range, signed or not; without negatives 0 is 0."""
     volume = oblique(np.random.default_rng(1).uniform(low, 1.0, (5, 40, 30)).astype(np.float32))
+    volume.voxels[0, 0, 0] = 0.0
     write_volume(tmp_path / "a.nii.gz", volume)
     back = read_volume(tmp_path / "a.nii.gz", kind="image")
     assert back.voxels.dtype == np.float32
-    assert np.abs(back.voxels - volume.voxels).max() <= 0.501 * (1.0 - low) / 4095 + 1e-6
+    assert np.abs(back.voxels - volume.voxels).max() <= 0.501 * (1.0 - low) / 65535 + 1e-7
+    assert back.voxels[0, 0, 0] == pytest.approx(0.0, abs=1e-5 if low else 0.0)
+
+
+def test_one_very_bright_voxel_leaves_the_others_their_levels(tmp_path):
+    """With one voxel a hundred times as bright as the rest, the rest still has hundreds of levels."""
+    voxels = np.random.default_rng(1).uniform(0.0, 1.0, (5, 40, 30)).astype(np.float32)
+    voxels[2, 3, 4] = 100.0
+    write_volume(tmp_path / "a.nii.gz", oblique(voxels))
+    back = read_volume(tmp_path / "a.nii.gz", kind="image").voxels
+    assert len(np.unique(back[back < 2.0])) > 600
 
 
 def test_whole_numbers_come_back_exactly(tmp_path):
