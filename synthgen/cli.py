@@ -6,6 +6,7 @@ Every failure is one line on standard error and an exit code: 0 done, 1 the work
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -96,7 +97,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """Run the command line of the process and end it."""
-    sys.exit(run())
+    code = run()
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Python takes a while to end, and a second Ctrl-C would change the code
+    sys.exit(code)
 
 
 def _usage(error: click.ClickException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -149,6 +150,19 @@ def test_every_failure_is_one_line_and_its_code(error, code, said, capsys, monke
     assert said in err
     assert "Traceback" not in err
     assert err.strip().count("\n") == 0
+
+
+def test_a_late_interrupt_does_not_change_the_code(monkeypatch) -> None:
+    """What a command ended with stays the exit code, also when Ctrl-C is pressed again while the process ends."""
+    monkeypatch.setattr(cli, "run", lambda: 3)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert end.value.code == 3
 
 
 def test_debug_shows_the_traceback(capsys, monkeypatch) -> None:
