@@ -97,8 +97,8 @@ class SyntheticCohort(tio.SubjectsDataset):
     `each` only), `pathology`, `vendor`, `manufacturer`, `sex` (empty if unknown), `height_cm`, `weight_kg` and the
     clinical indices by name (NaN if unknown).
 
-    Images of a generator lie about between -1, which is air, and 1, those of virtual hearts from 0: pad with the smallest
-    value, not with 0. Numbers of slices differ from subject to subject.
+    Images of a generator lie about between -1, which is air, and 1, those of virtual hearts from 0 on: pad with the
+    smallest value, not with 0. Numbers of slices differ from subject to subject.
 
     Use `torchio.SubjectsLoader` for batches: a plain `DataLoader` makes a `Subject` of a batch.
 

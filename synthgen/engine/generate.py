@@ -48,6 +48,9 @@ LABEL_VAE, SPADE, SDNET, CLASSIFIER, INJECTOR = "label_vae", "spade", "sdnet", "
 Network = TypeVar("Network", LabelVAE, SpadeGenerator, SDNet, PathologyClassifier, NoiseInjector)
 
 
+_DRAWS_PER_RECIPIENT = 20
+"""Latent draws from one recipient before the next one is taken."""
+
 _MIXTURES_PER_RECIPIENT = 2
 _SKETCHED = 4
 """Levels, each at both phases: as many slices as SDNet decodes together."""
@@ -143,7 +146,7 @@ class Generator:
         counts = Counter(reason for reasons in rejected for reason in reasons)
         listed = "; ".join(f"{reason} ({count})" for reason, count in counts.most_common())
         hint = " Nearer to severity 1 it is easier." if spec.method == "latent" and spec.severity < 0.5 else ""
-        how = f"at severity {spec.severity:.2f} from recipient {spec.recipient}"
+        how = f"at severity {spec.severity:.2f} from recipient {spec.recipient} and others"
         raise UnreachableError(
             f"{spec.subject_id}: class {spec.pathology} was out of reach in {spec.max_attempts} "
             f"{'mixtures' if spec.method == 'mix' else f'draws {how}'}. Failed: {listed}.{hint}"
@@ -175,21 +178,30 @@ class Generator:
         if sampler is None:
             # Two threads may both make it: they make the same.
             sampler = self._samplers[key] = CopulaSampler(self.bank.statistics[spec.pathology], spec.correlation)
-        source = (sampler, self._recipients[spec.recipient])
+        source = (sampler, self._recipients[self._turn(spec, attempt)[0]])
         ratio = mass_ratio_of(self.description.gates)
         return draw_heart(spec, attempt, source, donor.spacing_mm[0], self._decode, mass_ratio=ratio)
+
+    def _other_recipient(self, spec: SubjectSpec, attempt: int) -> dict[str, str]:
+        """Return the recipient as a record has it, nothing if it is the one of the request."""
+        name = self._turn(spec, attempt)[0]
+        return {} if name == spec.recipient else {"recipient": name}
 
     def _turn(self, spec: SubjectSpec, attempt: int) -> tuple[str, int]:
         """Return whose body an attempt uses, and how many attempts have used it before.
 
         The planned one, and if a few mixtures failed in it, another: in some hearts no donor's structures find room, or
-        none stands out. A latent draw is interpolated from the recipient and has none of that.
+        none stands out. Latent draws take another one after many failures: near severity 0 all are nearly the
+        recipient, and some recipients, decoded, are not what their class asks for.
         """
-        if spec.method == "latent":
+        if spec.method == "latent" and attempt < _DRAWS_PER_RECIPIENT:
             return spec.recipient, attempt
         names = tuple(self._recipients)
         order = numpy_stream(spec.seed, spec.key, 0, Stage.RECIPIENT).permutation(len(names))
         turns = dict.fromkeys((spec.recipient, *(names[int(place)] for place in order)))
+        if spec.method == "latent":
+            visit, within = divmod(attempt, _DRAWS_PER_RECIPIENT)
+            return list(turns)[visit % len(turns)], within
         mixer = self._factors.mixer
         able = [name for name in turns if mixer.suited(name, spec.pathology)] or list(turns)
         visit, within = divmod(attempt, _MIXTURES_PER_RECIPIENT)
@@ -277,7 +289,7 @@ class Generator:
             "request": spec.as_dict(),
             "attempt": attempt,
             "rejected": [{"attempt": number, "failed": reasons} for number, reasons in enumerate(rejected)],
-            "anatomy": {"method": spec.method, **heart.as_dict()},
+            "anatomy": {"method": spec.method, **heart.as_dict(), **self._other_recipient(spec, attempt)},
             "background": f"label map of {donor.drawn_from}" if labels[Phase.ED].max() > Tissue.RV else "none",
             "style": [round(float(value), 7) for value in style],
             "verdicts": [verdict.as_dict() for verdict in verdicts],

@@ -139,6 +139,18 @@ def test_a_refused_draw_is_drawn_again_and_logged(generator, specs, subjects, mo
     assert not np.array_equal(subject.labels[Phase.ED].voxels, first.labels[Phase.ED].voxels)
 
 
+def test_after_many_failures_another_recipient_is_taken(generator, specs, monkeypatch):
+    """Twenty draws from the planned one, then the next, which the record names and whose body surrounds the heart."""
+    monkeypatch.setattr("synthgen.engine.generate.check", refuse_before(20))
+    spec = replace(specs[0], severity=0.0)
+    made = generator.generate(spec)
+    name = made.record["anatomy"]["recipient"]
+    assert made.record["attempt"] == 20
+    assert name != spec.recipient
+    assert made.record["background"] == f"label map of {name}"
+    assert made.body == generator.donors[name].body
+
+
 def test_what_is_out_of_reach_ends_with_class_reasons_and_counts(generator, specs, monkeypatch):
     """After the last attempt one line says which class failed, why, and how often."""
     monkeypatch.setattr("synthgen.engine.generate.check", refuse_before(99))
