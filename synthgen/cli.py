@@ -98,9 +98,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main() -> None:
     """Run the command line of the process and end it."""
     code = run()
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Python takes a while to end, and a second Ctrl-C would change the code
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python ends slowly, and a second Ctrl-C would change the code
     sys.exit(code)
 
 
