@@ -138,7 +138,8 @@ def render(
     ids = [_identifier(bare, index) for index in range(len(bare))]
     with DatasetWriter.open(out, plan=plan, subject_ids=ids, container=container, parent=parent) as writer:
         missing = [index for index, subject_id in enumerate(ids) if subject_id not in writer.done]
-        maps = out.with_name(out.name + ".maps") if len(bare) > len(cohort) and missing else None
+        beside = out.with_name(out.name + ".maps")
+        maps = beside if len(bare) > len(cohort) and missing else None
         if maps is not None:
             claim_folder(maps, {"cohort": plan["cohort"], "bundle": plan["bundle"]}, file=_MAPS_FILE)
         made = rendering.of(cohort, bundle, maps=maps, device=place)
@@ -149,10 +150,9 @@ def render(
         with one_torch_thread(), told as ahead:
             for index in missing:
                 writer.add(_finished(ahead, made, index))
-        folder = writer.finish(_extra(cohort, made, bundle, place))
-    if maps is not None:
-        shutil.rmtree(maps)
-    return folder
+        if (beside / _MAPS_FILE).is_file():  # nothing of a patient stays beside what is published
+            shutil.rmtree(beside)
+        return writer.finish(_extra(cohort, made, bundle, place))
 
 
 def rendering_of(
