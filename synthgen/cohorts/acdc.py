@@ -139,7 +139,7 @@ def write_cohort(cohort: SourceCohort, folder: Path) -> list[str]:
     Raises
     ------
     InputError
-        If the folder exists and is not empty.
+        If the folder exists and is not empty, or another process is writing it.
     """
     names = [f"patient{index + 1:03d}" for index in range(len(cohort))]
     with staged_folder(folder) as staged:

@@ -176,7 +176,7 @@ def _check_contraction(subject_id: str, file: Path, maps: Mapping[Phase, Volume]
             f"{file}, {subject_id}",
             expected=f"a smaller LV cavity at ES than the {ed_ml:.1f} ml at ED",
             got=f"{es_ml:.1f} ml",
-            hint="Are ED and ES swapped, or the same frame?",
+            hint="Perhaps ED and ES are swapped, or the same frame",
         )
 
 

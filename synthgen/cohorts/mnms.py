@@ -140,7 +140,7 @@ def write_cohort(cohort: SourceCohort, folder: Path) -> list[str]:
     Raises
     ------
     InputError
-        If the folder exists and is not empty, or two codes are equal.
+        If the folder exists and is not empty, another process is writing it, or two codes are equal.
     """
     codes: list[str] = []
     with staged_folder(folder) as staged, (staged / _INFORMATION).open("w", encoding="utf-8", newline="") as file:

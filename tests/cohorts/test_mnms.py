@@ -106,7 +106,9 @@ def test_phases_that_cannot_be_are_refused(folder, frames):
     rows = rows_of(folder)
     rows[1] |= frames
     rewrite(folder, rows)
-    with pytest.raises(InputError, match=r"heart1: expected .* [\d.]+ ml at ED, got [\d.]+ ml\. Are ED and ES swapped"):
+    with pytest.raises(
+        InputError, match=r"heart1: expected .* [\d.]+ ml at ED, got [\d.]+ ml\. Perhaps ED and ES are swapped"
+    ):
         Mnms(folder)[1]
     assert Mnms(folder)[0].subject_id == "heart0"
 
