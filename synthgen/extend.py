@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from synthgen.build import Progress, build, recipe_of
@@ -83,7 +83,7 @@ def extend(
     manifest = parent.manifest
     if "rendering" in manifest.plan:
         rendering, known = rendering_of(manifest, cohort, bundle=bundle)
-        more = rendering.with_copies(rendering.copies + count)
+        more = replace(rendering, copies=rendering.copies + count)
         report = Report(count=lambda _, done, total: progress(done, total) if progress else None)
         render(known, target, more, parent=parent, workers=workers, device=device, report=report)
     elif "recipe" in manifest.plan:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from synthgen.cohorts.prefetched import Prefetched
 from synthgen.datasets.manifest import MANIFEST, Container, Manifest
@@ -36,7 +36,8 @@ _MAPS_FILE = "maps.json"
 """Tells whose label maps lie in a folder."""
 
 
-class Rendering(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Rendering:
     """What is rendered of each subject of a cohort.
 
     Attributes
@@ -52,21 +53,25 @@ class Rendering(BaseModel):
         Root of all chance.
     bundle
         Name or folder of the generator.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    copies: int = Field(default=1, ge=1, le=LARGEST_COUNT)
+    copies: int = 1
     vendors: tuple[Vendor, ...] = ()
     varied: bool = True
-    seed: int = Field(default=0, ge=0, lt=1 << 63)
+    seed: int = 0
     bundle: str = "default"
 
-    def with_copies(self, copies: int) -> Self:
-        """Return the same with so many copies; InputError if they are too many."""
-        if not 1 <= copies <= LARGEST_COUNT:
-            raise InputError("copies", expected=f"1 to {LARGEST_COUNT}", got=str(copies))
-        return self.model_copy(update={"copies": copies})
+    def __post_init__(self) -> None:
+        """Refuse what cannot be made."""
+        if not 1 <= self.copies <= LARGEST_COUNT:
+            raise InputError("copies", expected=f"1 to {LARGEST_COUNT}", got=str(self.copies))
+        if not 0 <= self.seed < 1 << 63:
+            raise InputError("seed", expected="a whole number from 0", got=str(self.seed))
 
     def of(
         self, cohort: SourceCohort, bundle: Bundle, *, maps: Path | None = None, device: str = "cpu"
@@ -166,11 +171,11 @@ def rendering_of(
         If `render` did not make the dataset, or cohort or bundle are not given or others.
     """
     try:
-        rendering = Rendering.model_validate(manifest.plan.get("rendering"))
+        rendering = TypeAdapter(Rendering).validate_python(manifest.plan.get("rendering"))
     except ValidationError as error:
         raise InputError(MANIFEST, expected="a dataset that `render` made", got="another") from error
     if bundle is not None:
-        rendering = rendering.model_copy(update={"bundle": bundle})
+        rendering = replace(rendering, bundle=bundle)
     if cohort is None:
         raise InputError("--cohort", expected="the cohort whose label maps were rendered, such as acdc:DIR", got="none")
     there = _plan(rendering, cohort, load_bundle(rendering.bundle))
@@ -196,7 +201,7 @@ def _plan(rendering: Rendering, cohort: SourceCohort, bundle: Bundle) -> dict[st
     """Return everything that decides what the subjects are."""
     fingerprint = hashlib.sha256(cohort.fingerprint().encode()).hexdigest()
     return {
-        "rendering": rendering.model_dump(mode="json"),
+        "rendering": asdict(rendering),
         "cohort": {"name": cohort.name, "subjects": len(cohort), "fingerprint": fingerprint},
         "bundle": {name: entry.sha256 for name, entry in sorted(bundle.description.files.items())},
     }

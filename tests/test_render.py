@@ -20,7 +20,7 @@ from synthgen.errors import InputError, PartialError
 from synthgen.extend import extend
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.indices import measure
-from synthgen.labels import HEART, Phase
+from synthgen.labels import HEART, Phase, Vendor
 from synthgen.render import Rendering, render
 from synthgen.replay import replay
 from synthgen.simulate import simulate
@@ -40,7 +40,7 @@ def acdc(hearts, tmp_path_factory) -> Acdc:
 
 def asked(**values: object) -> Rendering:
     """A rendering with the tiny bundle."""
-    return Rendering.model_validate({"bundle": str(shared_bundle()), **values})
+    return Rendering(bundle=str(shared_bundle()), **values)
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +85,16 @@ def test_copies_are_varied_and_of_one_anatomy(rendered) -> None:
 
 def test_styles_of_one_copy_have_the_same_label_maps(hearts, tmp_path) -> None:
     """Unvaried they are the cohort's own, on the bundle's grid and in the patient's place; images differ by vendor."""
-    made = render(hearts, tmp_path / "plain", asked(vendors=("A", "D"), varied=False), container="nifti", workers=1)
+    made = render(
+        hearts, tmp_path / "plain", asked(vendors=(Vendor.A, Vendor.D), varied=False), container="nifti", workers=1
+    )
     stored = list(StoredDataset(made))
     known = prepare(hearts[0], pixels=SIZE, spacing_mm=SPACING[1])
     for subject in stored[:2]:
         np.testing.assert_array_equal(subject.labels[Phase.ES].voxels, known.labels[Phase.ES])
         np.testing.assert_allclose(subject.labels[Phase.ES].affine, known.affine, rtol=1e-6, atol=1e-4)
     assert not np.array_equal(stored[0].images[Phase.ED].voxels, stored[1].images[Phase.ED].voxels)
-    varied = list(StoredDataset(render(hearts, tmp_path / "varied", asked(vendors=("A", "D")), workers=1)))
+    varied = list(StoredDataset(render(hearts, tmp_path / "varied", asked(vendors=(Vendor.A, Vendor.D)), workers=1)))
     np.testing.assert_array_equal(varied[0].labels[Phase.ED].voxels, varied[1].labels[Phase.ED].voxels)
 
 
