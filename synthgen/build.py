@@ -23,7 +23,7 @@ from synthgen.engine.generate import Generator
 from synthgen.engine.plan import SubjectSpec, plan
 from synthgen.engine.recipe import Recipe
 from synthgen.errors import InputError, SynthgenError
-from synthgen.networks.bundle import Bundle, load_bundle
+from synthgen.networks.bundle import Bundle, bundle_of, load_bundle
 from synthgen.networks.device import device_of
 from synthgen.processes import one_torch_thread, uninterrupted, usable_processors
 from synthgen.subjects import SyntheticSubject
@@ -302,14 +302,7 @@ def recipe_of(manifest: Manifest, *, bundle: str | None = None) -> Recipe:
         raise InputError(MANIFEST, expected="the recipe of a dataset that `build` made", got="none")
     moved = {} if bundle is None else {"bundle": bundle}
     recipe = Recipe.parse({**asked, "format": manifest.layout.container, **moved}, subject=MANIFEST)
-    found = load_bundle(recipe.bundle)
-    if {name: entry.sha256 for name, entry in found.description.files.items()} != hashes:
-        raise InputError(
-            f"bundle {recipe.bundle}",
-            expected="the bundle that made the dataset",
-            got="another one of that name",
-            hint="Name the folder of the right one by --bundle",
-        )
+    bundle_of(recipe.bundle, hashes)
     return recipe
 
 

@@ -72,7 +72,8 @@ def worker_deaths() -> Iterator[None]:
         yield
     except BrokenProcessPool as error:
         raise PartialError(
-            "a worker process was killed, perhaps for want of memory; run the same command again, with fewer workers."
+            "a worker process was killed, perhaps for want of memory; run the same command again, with fewer workers. "
+            'In a script of yours the call has to stand below `if __name__ == "__main__":`, or workers run it again.'
         ) from error
 
 

@@ -26,7 +26,7 @@ from synthgen.errors import InputError
 from synthgen.evaluation.study_folder import claim_folder
 from synthgen.indices import measure
 from synthgen.labels import Vendor
-from synthgen.networks.bundle import Bundle, load_bundle
+from synthgen.networks.bundle import Bundle, bundle_of, load_bundle
 from synthgen.networks.device import device_of
 from synthgen.processes import one_torch_thread
 from synthgen.subjects import SourceCohort, SyntheticSubject
@@ -131,7 +131,7 @@ def render(
         If the bundle cannot render the cohort or a vendor, a subject cannot be read, `workers` is below 1, or `out` is
         taken.
     PartialError
-        If a worker process was killed; the same call goes on.
+        If it was interrupted or a worker process was killed; the same call goes on.
     """
     rendering, report, place = rendering or Rendering(), report or Report(), device_of(device)
     if workers is not None and workers < 1:
@@ -178,16 +178,9 @@ def rendering_of(
         rendering = replace(rendering, bundle=bundle)
     if cohort is None:
         raise InputError("--cohort", expected="the cohort whose label maps were rendered, such as acdc:DIR", got="none")
-    there = _plan(rendering, cohort, load_bundle(rendering.bundle))
+    there = _plan(rendering, cohort, bundle_of(rendering.bundle, manifest.plan.get("bundle")))
     if there["cohort"] != manifest.plan.get("cohort"):
         raise InputError(f"cohort {cohort.name}", expected="the one that was rendered", got="another, or changed files")
-    if there["bundle"] != manifest.plan.get("bundle"):
-        raise InputError(
-            f"bundle {rendering.bundle}",
-            expected="the bundle that made the dataset",
-            got="another one of that name",
-            hint="Name the folder of the right one by --bundle",
-        )
     return rendering, cohort
 
 

@@ -74,6 +74,8 @@ def simulate(
     ------
     InputError
         If `out` exists, `workers` is below 1 or a challenge is asked for in a container.
+    PartialError
+        If it was interrupted or a worker process was killed; the same call goes on with a dataset.
     """
     if workers is not None and workers < 1:
         raise InputError("workers", expected="at least 1", got=str(workers))
@@ -134,7 +136,7 @@ def hearts_of(plan: Mapping[str, object], *, more: int = 0) -> VirtualHearts:
     except ValidationError as error:
         reason = f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}"
         raise InputError(
-            "manifest", expected="a dataset that `build` or `hearts` made", got=f"unknown origin ({reason})"
+            "manifest", expected="a dataset that `build`, `hearts` or `render` made", got=f"unknown origin ({reason})"
         ) from None
     return VirtualHearts(known.count + more, **known.model_dump(exclude={"source", "count"}))
 

@@ -268,6 +268,24 @@ def save_bundle(
     return load_bundle(folder)
 
 
+def bundle_of(name_or_folder: str | Path, hashes: object) -> Bundle:
+    """Open the bundle that made a dataset, known by the SHA-256 of each of its files.
+
+    Raises
+    ------
+    InputError
+        If there is none that can be opened, or another one.
+    """
+    expected, hint = "the bundle that made the dataset", "Name the folder of the right one by --bundle"
+    try:
+        found = load_bundle(name_or_folder)
+    except InputError as error:
+        raise InputError(f"bundle {name_or_folder}", expected=expected, got="none of that name", hint=hint) from error
+    if {name: entry.sha256 for name, entry in found.description.files.items()} != hashes:
+        raise InputError(f"bundle {name_or_folder}", expected=expected, got="another one of that name", hint=hint)
+    return found
+
+
 def load_bundle(name_or_folder: str | Path) -> Bundle:
     """Open a bundle and check every file in it.
 
