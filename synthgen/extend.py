@@ -11,7 +11,7 @@ from synthgen.datasets.manifest import next_version
 from synthgen.datasets.reader import StoredDataset
 from synthgen.engine.recipe import Recipe
 from synthgen.errors import InputError
-from synthgen.render import render, rendering_of
+from synthgen.render import RENDERED, render, rendering_of
 from synthgen.simulate import hearts_of, simulate
 from synthgen.subjects import SourceCohort
 from synthgen.training.report import Report
@@ -84,7 +84,9 @@ def extend(
     if "rendering" in manifest.plan:
         rendering, known = rendering_of(manifest, cohort, bundle=bundle)
         more = replace(rendering, copies=rendering.copies + count)
-        report = Report(count=lambda _, done, total: progress(done, total) if progress else None)
+        report = Report(
+            count=lambda what, done, total: progress(done, total) if progress and what == RENDERED else None
+        )
         render(known, target, more, parent=parent, workers=workers, device=device, report=report)
     elif "recipe" in manifest.plan:
         recipe = recipe_of(manifest, bundle=bundle)

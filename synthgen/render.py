@@ -8,8 +8,10 @@ subjects that go back to one patient share an `anatomy`, so that nobody trains o
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,13 +19,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from synthgen.cohorts.prefetched import Prefetched
 from synthgen.datasets.manifest import MANIFEST, Container, Manifest
+from synthgen.datasets.published_cohort import HEART_DIGEST
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.writer import DatasetWriter
 from synthgen.engine.made_cohort import RerenderedCohort
 from synthgen.engine.recipe import LARGEST_COUNT
 from synthgen.engine.styles import vendors_of
 from synthgen.errors import InputError
-from synthgen.evaluation.study_folder import claim_folder
 from synthgen.indices import measure
 from synthgen.labels import Vendor
 from synthgen.networks.bundle import Bundle, bundle_of, load_bundle
@@ -31,6 +33,9 @@ from synthgen.networks.device import device_of
 from synthgen.processes import one_torch_thread
 from synthgen.subjects import SourceCohort, SyntheticSubject
 from synthgen.training.report import Report
+
+RENDERED = "subjects rendered"
+"""What is counted once label maps are prepared."""
 
 _MAPS_FILE = "maps.json"
 """Tells whose label maps lie in a folder."""
@@ -45,7 +50,7 @@ class Rendering:
     copies
         Renderings of each subject, in each vendor's style if vendors are named.
     vendors
-        Whose styles; none named: one vendor per copy, those of the bundle in turn.
+        Whose styles, each once; letters will do. None named: one vendor per copy, those of the bundle in turn.
     varied
         Whether every copy has label maps of its own: bent, and with a larger or smaller heart. They are the same in
         the styles of all vendors.
@@ -57,7 +62,7 @@ class Rendering:
     Raises
     ------
     InputError
-        If a number is out of range.
+        If a number is out of range or a vendor unknown.
     """
 
     copies: int = 1
@@ -72,6 +77,7 @@ class Rendering:
             raise InputError("copies", expected=f"1 to {LARGEST_COUNT}", got=str(self.copies))
         if not 0 <= self.seed < 1 << 63:
             raise InputError("seed", expected="a whole number from 0", got=str(self.seed))
+        object.__setattr__(self, "vendors", tuple(dict.fromkeys(Vendor.parse(letter) for letter in self.vendors)))
 
     def of(
         self, cohort: SourceCohort, bundle: Bundle, *, maps: Path | None = None, device: str = "cpu"
@@ -144,20 +150,40 @@ def render(
     with DatasetWriter.open(out, plan=plan, subject_ids=ids, container=container, parent=parent) as writer:
         missing = [index for index, subject_id in enumerate(ids) if subject_id not in writer.done]
         beside = out.with_name(out.name + ".maps")
-        maps = beside if len(bare) > len(cohort) and missing else None
-        if maps is not None:
-            claim_folder(maps, {"cohort": plan["cohort"], "bundle": plan["bundle"]}, file=_MAPS_FILE)
+        several = len({bare.numbers[index] for index in missing}) < len(missing)
+        maps = _claimed(beside, {"cohort": plan["cohort"], "bundle": plan["bundle"]}) if several else None
         made = rendering.of(cohort, bundle, maps=maps, device=place)
         made.keep_maps(lambda done, total: report.count("label maps prepared", done, total), workers=workers)
-        told = Prefetched(
-            made, missing, workers=crew, progress=lambda done, total: report.count("subjects rendered", done, total)
-        )
+        told = Prefetched(made, missing, workers=crew, progress=partial(report.count, RENDERED))
         with one_torch_thread(), told as ahead:
             for index in missing:
                 writer.add(_finished(ahead, made, index))
         if (beside / _MAPS_FILE).is_file():  # nothing of a patient stays beside what is published
             shutil.rmtree(beside)
         return writer.finish(_extra(cohort, made, bundle, place))
+
+
+def _claimed(folder: Path, described: dict[str, object]) -> Path:
+    """Return the folder for label maps, those of an abandoned run of another cohort or bundle removed.
+
+    Raises
+    ------
+    InputError
+        If something else lies there.
+    """
+    note = folder / _MAPS_FILE
+    if note.is_file() and note.read_text(encoding="utf-8") != json.dumps(described):
+        shutil.rmtree(folder)
+    if not note.is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(
+                folder, expected="a free name, for label maps while they are rendered", got="something else"
+            )
+        folder.mkdir(exist_ok=True)
+        staged = note.with_suffix(".partial")
+        staged.write_text(json.dumps(described), encoding="utf-8")
+        staged.replace(note)
+    return folder
 
 
 def rendering_of(
@@ -215,7 +241,12 @@ def _finished(source: SourceCohort, made: RerenderedCohort, index: int) -> Synth
         images=subject.images,
         labels=subject.labels,
         indices=measure(subject.labels, subject.body).as_dict(),
-        record={"label_maps_of": made.cohort.name, "subject": number + 1, "copy": copy + 1},
+        record={
+            "label_maps_of": made.cohort.name,
+            "subject": number + 1,
+            "copy": copy + 1,
+            HEART_DIGEST: subject.made_from,
+        },
         anatomy=f"anatomy-{number + 1:04d}",
     )
 

@@ -33,7 +33,8 @@ class Body:
 class SourceSubject:
     """One patient or virtual heart: ED and ES, image and label, on one grid.
 
-    `truth` holds indices that are known rather than measured (virtual hearts), by the names of `indices.Indices`.
+    `truth` holds indices that are known rather than measured (virtual hearts), by the names of `indices.Indices`;
+    `made_from` the `indices.heart_digest` of the subject whose label maps were rendered, None for any other.
 
     Raises
     ------
@@ -48,6 +49,7 @@ class SourceSubject:
     images: Mapping[Phase, Volume]
     labels: Mapping[Phase, Volume]
     truth: Mapping[str, float] = field(default_factory=dict)
+    made_from: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a subject that lacks a phase or mixes grids."""

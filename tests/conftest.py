@@ -11,7 +11,6 @@ import torch
 from hypothesis import settings
 
 import synthgen
-from synthgen.cohorts import prepared
 from synthgen.cohorts.prepared import PreparedStore
 
 _ACDC = "SYNTHGEN_ACDC"
@@ -62,7 +61,7 @@ def prepared_here() -> Iterator[None]:
     def fill(store: PreparedStore, cohort, *, workers=None, progress=None) -> None:
         for number in range(len(cohort)):
             if not store._file(number).exists():
-                prepared._prepare_one(cohort, number, store._file(number), store.pixels, store.spacing_mm)
+                store._prepare(cohort, number)
                 if progress:
                     progress(number + 1, len(cohort))
 

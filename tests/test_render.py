@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from tiny_bundle import SIZE, SPACING, shared_bundle
 
 from synthgen import cli
@@ -17,9 +18,13 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.verify import verify
 from synthgen.datasets.writer import DatasetWriter
 from synthgen.errors import InputError, PartialError
+from synthgen.exports.bids import export_bids
+from synthgen.exports.croissant import export_croissant
+from synthgen.exports.datalist import export_datalist
+from synthgen.exports.nnunet import export_nnunet
 from synthgen.extend import extend
 from synthgen.hearts.virtual_hearts import VirtualHearts
-from synthgen.indices import measure
+from synthgen.indices import heart_digest, measure
 from synthgen.labels import HEART, Phase, Vendor
 from synthgen.render import Rendering, render
 from synthgen.replay import replay
@@ -63,7 +68,9 @@ def test_a_rendered_dataset_is_whole_and_says_what_it_is(hearts, rendered) -> No
         assert subject.body == hearts[index % 3].body
         measured = measure(subject.labels, subject.body).as_dict()
         assert subject.indices["lv_edv_ml"] == pytest.approx(measured["lv_edv_ml"])
-        assert subject.record == {"label_maps_of": hearts.name, "subject": index % 3 + 1, "copy": index // 3 + 1}
+        known = heart_digest(measure(hearts[index % 3].labels, None))
+        told = {"label_maps_of": hearts.name, "subject": index % 3 + 1, "copy": index // 3 + 1, "heart_digest": known}
+        assert subject.record == told
     uses = [source.use for source in stored.manifest.legal.source_data]
     assert uses == ["label maps", "generator"]
     card = (rendered / "README.md").read_text()
@@ -94,6 +101,7 @@ def test_styles_of_one_copy_have_the_same_label_maps(hearts, tmp_path) -> None:
         np.testing.assert_array_equal(subject.labels[Phase.ES].voxels, known.labels[Phase.ES])
         np.testing.assert_allclose(subject.labels[Phase.ES].affine, known.affine, rtol=1e-6, atol=1e-4)
     assert not np.array_equal(stored[0].images[Phase.ED].voxels, stored[1].images[Phase.ED].voxels)
+    assert "as they are: who may not have them" in (made / "README.md").read_text()
     varied = list(StoredDataset(render(hearts, tmp_path / "varied", asked(vendors=(Vendor.A, Vendor.D)), workers=1)))
     np.testing.assert_array_equal(varied[0].labels[Phase.ED].voxels, varied[1].labels[Phase.ED].voxels)
 
@@ -113,7 +121,10 @@ def test_workers_and_resume_change_no_byte(acdc, tmp_path, monkeypatch) -> None:
     with pytest.raises(PartialError, match="goes on"):
         render(acdc, tmp_path / "cut", asked(copies=2), workers=1)
     monkeypatch.undo()
-    assert (tmp_path / "cut.maps").is_dir()
+    kept = load_file(tmp_path / "cut.maps" / "00000.safetensors")
+    assert not [name for name in kept if name.startswith("image")]  # no image of a patient lies there
+    note = tmp_path / "cut.maps" / "maps.json"
+    note.write_text(note.read_text().replace("sha256", "another"))  # as of another cohort: made anew
     with pytest.raises(InputError, match="unfinished dataset of this plan"):
         render(acdc, tmp_path / "cut", asked(copies=3), workers=1)
     assert tree(render(acdc, tmp_path / "cut", asked(copies=2), workers=2)) == tree(whole)
@@ -138,6 +149,29 @@ def test_another_cohort_or_bundle_is_refused(hearts, rendered) -> None:
         next(replay(rendered, cohort=VirtualHearts(3, seed=4, pixels=64, spacing_mm=3.0)))
     with pytest.raises(InputError, match="the bundle that made the dataset"):
         next(replay(rendered, cohort=hearts, bundle="default"))
+
+
+def test_a_rendering_refuses_what_cannot_be_made() -> None:
+    """Numbers out of range and unknown vendors; a vendor named twice is one."""
+    for wrong in ({"copies": 0}, {"copies": 1 << 21}, {"seed": -1}):
+        with pytest.raises(InputError):
+            asked(**wrong)
+    assert asked(vendors=(Vendor.A, Vendor.D, Vendor.A)).vendors == (Vendor.A, Vendor.D)
+
+
+def test_what_must_be_known_goes_with_every_export(rendered, tmp_path) -> None:
+    """Somebody's label maps stay somebody's: descriptions say so, and tables tell which cases are of one heart."""
+    said = "who may not have them may not have this dataset"
+    bids = export_bids(rendered, tmp_path / "bids")
+    assert said in (bids / "README").read_text()
+    croissant = json.loads((export_croissant(rendered, tmp_path / "croissant") / "croissant.json").read_text())
+    assert said in croissant["description"]
+    monai = json.loads((export_datalist(rendered, tmp_path / "monai") / "datalist.json").read_text())
+    nnunet = json.loads((export_nnunet(rendered, tmp_path / "Dataset001_R") / "dataset.json").read_text())
+    assert said in monai["description"]
+    assert said in nnunet["description"]
+    folds = {(item["heart"], item["fold"]) for item in monai["training"]}
+    assert len(folds) == 3
 
 
 def test_the_command_renders_a_cohort(capsys, tmp_path) -> None:

@@ -17,6 +17,7 @@ from tiny_bundle import shared_bundle
 
 from synthgen import cli
 from synthgen.cohorts.prepared import PreparedStore
+from synthgen.cohorts.selection import Selection
 from synthgen.datasets.published_cohort import PublishedCohort
 from synthgen.engine.tissue_maps import segmentor_of
 from synthgen.errors import InputError
@@ -249,8 +250,10 @@ def test_a_dataset_is_not_tested_on_what_it_was_made_from(tmp_path: Path) -> Non
     """Neither on a cohort whose label maps it has, nor on one that its generator was fitted on."""
     rendering = Rendering(bundle=str(shared_bundle()))
     rendered = PublishedCohort(render(TEST, tmp_path / "rendered", rendering, workers=1))
-    with pytest.raises(InputError, match="not made from who tests"):
-        measure_transfer(rendered, TEST, tmp_path / "a", TINY)
+    overlapping = Selection(TEST, [1])  # known one by one, whatever cohort they come in
+    for name, who in (("a", TEST), ("b", overlapping)):
+        with pytest.raises(InputError, match=f"without the subjects that test it.*label maps of {len(who)} of them"):
+            measure_transfer(rendered, who, tmp_path / name, TINY)
     assert not rendered.was_made_from(COHORT)
     fitted = _fitted_on(COHORT.fingerprint(), tmp_path / "fitted")
     other = PublishedCohort(render(TEST, tmp_path / "other", Rendering(bundle=fitted), workers=1))

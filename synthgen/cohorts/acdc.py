@@ -79,7 +79,7 @@ class Acdc(SourceCohort):
         """
         configs = [patient / "Info.cfg" for patient in self._folders]
         volumes = [self._file(i, phase, kind) for i in range(len(self)) for phase in Phase for kind in KINDS]
-        return fingerprint(self._folder, [*configs, *volumes])
+        return fingerprint(self._folders[0].parent, [*configs, *volumes])
 
     def __len__(self) -> int:
         """Return the number of patients."""

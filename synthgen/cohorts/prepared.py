@@ -31,10 +31,12 @@ class PreparedStore:
         Where the files lie; made when missing.
     pixels, spacing_mm
         The in-plane grid that every subject is brought to.
+    images
+        Whether images are kept beside label maps; of patients no more lies on a disk than is needed.
     """
 
-    def __init__(self, folder: Path, *, pixels: int, spacing_mm: float) -> None:
-        self.folder, self.pixels, self.spacing_mm = folder, pixels, spacing_mm
+    def __init__(self, folder: Path, *, pixels: int, spacing_mm: float, images: bool = True) -> None:
+        self.folder, self.pixels, self.spacing_mm, self.images = folder, pixels, spacing_mm, images
         folder.mkdir(parents=True, exist_ok=True)
 
     def fill(self, cohort: SourceCohort, *, workers: int | None = None, progress: Progress | None = None) -> None:
@@ -50,7 +52,7 @@ class PreparedStore:
         missing = [i for i in range(len(cohort)) if not self._file(i).exists()]
         done = len(cohort) - len(missing)
         with worker_deaths(), worker_pool(workers) as pool:
-            jobs = [pool.submit(_prepare_one, cohort, i, self._file(i), self.pixels, self.spacing_mm) for i in missing]
+            jobs = [pool.submit(self._prepare, cohort, i) for i in missing]
             try:
                 for job in as_completed(jobs):
                     job.result()
@@ -78,24 +80,25 @@ class PreparedStore:
     def _file(self, index: int) -> Path:
         return self.folder / f"{index:05d}.safetensors"
 
-
-def _prepare_one(cohort: SourceCohort, index: int, file: Path, pixels: int, spacing_mm: float) -> None:
-    subject = prepare(cohort[index], pixels=pixels, spacing_mm=spacing_mm)
-    arrays = {f"image_{p}": subject.images[p].astype(np.float16) for p in Phase}
-    arrays |= {f"label_{p}": np.ascontiguousarray(subject.labels[p]) for p in Phase}
-    arrays["affine"] = np.ascontiguousarray(subject.affine)
-    body = asdict(subject.body) if subject.body else None
-    header = {
-        "subject_id": subject.subject_id,
-        "pathology": subject.pathology,
-        "vendor": subject.vendor,
-        "body": body,
-        "spacing_mm": list(subject.spacing_mm),
-        "indices": subject.indices.as_dict(),
-    }
-    staged = file.with_suffix(f".{os.getpid()}.partial")
-    save_file(arrays, staged, metadata={"subject": json.dumps(header)})
-    staged.replace(file)
+    def _prepare(self, cohort: SourceCohort, index: int) -> None:
+        """Bring subject `index` into its file; the work of a process."""
+        file = self._file(index)
+        subject = prepare(cohort[index], pixels=self.pixels, spacing_mm=self.spacing_mm)
+        arrays = {f"image_{p}": subject.images[p].astype(np.float16) for p in Phase if self.images}
+        arrays |= {f"label_{p}": np.ascontiguousarray(subject.labels[p]) for p in Phase}
+        arrays["affine"] = np.ascontiguousarray(subject.affine)
+        body = asdict(subject.body) if subject.body else None
+        header = {
+            "subject_id": subject.subject_id,
+            "pathology": subject.pathology,
+            "vendor": subject.vendor,
+            "body": body,
+            "spacing_mm": list(subject.spacing_mm),
+            "indices": subject.indices.as_dict(),
+        }
+        staged = file.with_suffix(f".{os.getpid()}.partial")
+        save_file(arrays, staged, metadata={"subject": json.dumps(header)})
+        staged.replace(file)
 
 
 def _read(file: Path) -> PreparedSubject:
@@ -108,7 +111,7 @@ def _read(file: Path) -> PreparedSubject:
         pathology=Pathology(header["pathology"]),
         vendor=Vendor(header["vendor"]),
         body=Body(**{**body, "sex": Sex(body["sex"]) if body["sex"] else None}) if body else None,
-        images={p: arrays[f"image_{p}"].astype(np.float32) for p in Phase},
+        images={p: arrays[f"image_{p}"].astype(np.float32) for p in Phase if f"image_{p}" in arrays},
         labels={p: arrays[f"label_{p}"] for p in Phase},
         spacing_mm=tuple(header["spacing_mm"]),
         affine=arrays["affine"],

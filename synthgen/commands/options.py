@@ -44,7 +44,7 @@ def workers_option(function: F) -> F:
 
 def cohort_option(function: F) -> F:
     """Add `--cohort`."""
-    text = "Cohort whose label maps DATASET renders; needed for a dataset of `synthgen render` alone."
+    text = "Cohort whose label maps were rendered; needed only if `synthgen render` made DATASET."
     return click.option("--cohort", default=None, help=text)(function)
 
 

@@ -13,7 +13,6 @@ from synthgen.commands.options import (
     device_option,
     format_option,
     json_option,
-    seed_option,
     vendors,
     workers_option,
 )
@@ -26,16 +25,23 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("cohort")
 @click.option("--out", type=FOLDER, required=True, help="Folder to make; must not exist.")
+@click.option("--copies", type=click.IntRange(min=1), default=1, show_default=True, help="Variations of each subject.")
 @click.option(
-    "--copies", type=click.IntRange(min=1), default=1, show_default=True, help="Renderings of each subject and vendor."
-)
-@click.option(
-    "--vendor", "styles", multiple=True, help="Vendor style (A, B, C, D); repeat for several.  [default: one, in turn]"
+    "--vendor",
+    "styles",
+    multiple=True,
+    help="Style of every copy, A, B, C or D; several: A,B.  [default: one per copy, in turn]",
 )
 @click.option("--no-variation", is_flag=True, help="Label maps as they are: not bent, and hearts no larger or smaller.")
 @click.option("--bundle", default="default", show_default=True, help="Name or folder of the fitted generator.")
 @format_option
-@seed_option
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Root of styles, noise and variation; hearts:COUNT are those of seed 0.",
+)
 @workers_option
 @device_option
 @json_option
@@ -55,9 +61,10 @@ def render(
     """Make a dataset of new images of COHORT's own label maps, varied, in the styles of vendors.
 
     COHORT is acdc:DIR, mnms:DIR, nifti:DIR, tissues:DIR or hearts:COUNT. Tissues around hearts are labelled by the
-    bundle's segmentor. A copy has the same label maps in the styles of all vendors named; without --vendor each copy of
-    a subject has the style of another. What is made carries the anatomy of COHORT's subjects, and their terms. An
-    interrupted run goes on when the same command is run again.
+    bundle's segmentor. Each copy has the same label maps in the styles of all vendors named; without --vendor the first
+    copy of a subject has the style of one vendor, its second that of the next, and so on. What is made carries anatomy,
+    height and weight of COHORT's subjects, and their terms. An interrupted run goes on when the same command is run
+    again; until then label maps of COHORT may lie in OUT.maps.
 
     This is the label-informed synthesis of Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123).
     """

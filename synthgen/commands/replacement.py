@@ -127,9 +127,10 @@ def transfer(
 ) -> None:
     """Train a U-Net on DATASET alone and measure it on all subjects of COHORT, which it never saw.
 
-    DATASET is what `synthgen build` wrote, in any format; COHORT is acdc:DIR, mnms:DIR, nifti:DIR, tissues:DIR or
-    hearts:100, virtual hearts that no bundle has seen. Windows are centred on the heart by its labels, in training and
-    in testing.
+    DATASET is what `synthgen build` or `render` wrote, in any format, not from subjects of COHORT: label maps of theirs
+    and a generator that was fitted on all of COHORT are recognised and refused. COHORT is acdc:DIR, mnms:DIR,
+    nifti:DIR, tissues:DIR or hearts:100, virtual hearts that no bundle has seen. Windows are centred on the heart by
+    its labels, in training and in testing.
     """
     from synthgen.datasets.published_cohort import PublishedCohort
     from synthgen.evaluation.study_folder import RESULTS_FILE

@@ -63,8 +63,9 @@ _LIMITS = (
 )
 _REDRAWN = "Draws that failed the checks were drawn again; each subject's record tells how often and why."
 _KNOWN_ANATOMIES = (
-    "Anatomies are those of known subjects, though bent: who may not have their label maps may not have this dataset.",
-    "Subjects of one `anatomy` go back to one of them: never divide them between training and testing.",
+    "Label maps are those of known subjects{how}: who may not have them may not have this dataset.",
+    "Class, height, weight and sex are those of the subject whose label maps were rendered.",
+    "Subjects of one `heart` go back to one of them: never divide them between training and testing.",
 )
 
 _ANATOMIES: Mapping[str, str] = {
@@ -102,7 +103,7 @@ def dataset_card(manifest: Manifest) -> str:
         "## Sources and licences",
         _sources(manifest),
         "## Limits",
-        _bullets((*_LIMITS, *(_KNOWN_ANATOMIES if _label_maps(manifest) else (_REDRAWN,)))),
+        _bullets((*_LIMITS, *(provisos(manifest) or (_REDRAWN,)))),
         "## Citing it",
         _citation(manifest),
         "## Identity",
@@ -144,6 +145,16 @@ def summary(manifest: Manifest) -> str:
 def sources_of(manifest: Manifest) -> tuple[SourceData, ...]:
     """Return the data behind the dataset, without entries that say nothing."""
     return tuple(source for source in manifest.legal.source_data if source.name or source.licence)
+
+
+def provisos(manifest: Manifest) -> tuple[str, ...]:
+    """Return what must be known of a dataset with somebody's label maps, wherever it goes; nothing of any other."""
+    if not _label_maps(manifest):
+        return ()
+    rendering = manifest.plan.get("rendering")
+    varied = isinstance(rendering, dict) and rendering.get("varied") is not False
+    how = ", bent and with larger or smaller hearts" if varied else ", as they are"
+    return tuple(line.format(how=how) for line in _KNOWN_ANATOMIES)
 
 
 def _label_maps(manifest: Manifest) -> tuple[SourceData, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -10,9 +9,12 @@ from pydantic import JsonValue
 from synthgen.datasets.reader import StoredDataset
 from synthgen.subjects import LabelScheme, SourceCohort, SourceSubject
 
+HEART_DIGEST = "heart_digest"
+"""Name in a record: which subject's label maps were rendered."""
+
 
 class PublishedCohort(SourceCohort):
-    """The subjects of a dataset that `build`, `hearts` or `extend` published.
+    """The subjects of a dataset that `build`, `hearts`, `render` or `extend` published.
 
     Parameters
     ----------
@@ -39,11 +41,16 @@ class PublishedCohort(SourceCohort):
         self.subject_vendors = [entry.vendor for entry in manifest.subjects]
 
     def was_made_from(self, cohort: SourceCohort) -> bool:
-        """Return whether the generator of this dataset was fitted on `cohort`, or its label maps were rendered."""
-        manifest, known = self._dataset.manifest, cohort.fingerprint()
-        fitted_on = [_value(model.get("provenance"), "source") for model in manifest.models]
-        rendered = _value(manifest.plan.get("cohort"), "fingerprint")
-        return known in fitted_on or rendered == hashlib.sha256(known.encode()).hexdigest()
+        """Return whether the generator of this dataset was fitted on `cohort`, known by its fingerprint as a whole."""
+        models = self._dataset.manifest.models
+        return cohort.fingerprint() in [_value(model.get("provenance"), "source") for model in models]
+
+    def rendered_hearts(self) -> frozenset[str]:
+        """Return the `indices.heart_digest` of every subject whose label maps were rendered into this dataset."""
+        if "rendering" not in self._dataset.manifest.plan:
+            return frozenset()
+        records = map(self._dataset.record, self._dataset.ids)
+        return frozenset(str(record.history.get(HEART_DIGEST)) for record in records)
 
     def fingerprint(self) -> str:
         """Return the hash of the manifest, which names every voxel's."""

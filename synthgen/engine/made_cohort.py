@@ -21,6 +21,7 @@ from synthgen.engine.styles import draw_style, vendors_of
 from synthgen.engine.tissue_maps import TissueCohort, segmentor_of
 from synthgen.engine.variation import draw_variation, vary
 from synthgen.errors import InputError
+from synthgen.indices import heart_digest
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
 from synthgen.networks.bundle import Bundle, load_bundle
 from synthgen.networks.spade import SpadeGenerator
@@ -147,7 +148,9 @@ class RerenderedCohort(_FromBundle):
         self.cohort, self.seed, self.varied, self.device = cohort, seed, varied, device
         self.keys = tuple(range(len(wanted)) if keys is None else keys)
         grid = bundle.description
-        self._maps = PreparedStore(maps, pixels=grid.image_size, spacing_mm=grid.spacing_mm) if maps else None
+        self._maps = (
+            PreparedStore(maps, pixels=grid.image_size, spacing_mm=grid.spacing_mm, images=False) if maps else None
+        )
         self.of_patients = cohort.of_patients  # their anatomy; only the grey is new
         self.licence = " and ".join(dict.fromkeys((cohort.licence, self.licence)))
         self.citation = "; ".join(dict.fromkeys((cohort.citation, self.citation)))
@@ -198,6 +201,7 @@ class RerenderedCohort(_FromBundle):
             body=known.body,
             images={phase: Volume(images[phase], known.spacing_mm, known.affine) for phase in Phase},
             labels={phase: Volume(labels[phase], known.spacing_mm, known.affine) for phase in Phase},
+            made_from=heart_digest(known.indices),
         )
 
 

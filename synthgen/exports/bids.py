@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from synthgen.datasets.card import sources_of, title
+from synthgen.datasets.card import provisos, sources_of, title
 from synthgen.datasets.manifest import Manifest
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import SubjectEntry
@@ -27,7 +27,7 @@ _README = """\
 {title}
 
 A BIDS derivative, exported by synthgen {version}. {disclaimer}
-
+{provisos}
 Limits of this format
 ---------------------
 - BIDS has released no cardiac extension. `T2w` is the nearest suffix that validators accept: the images are like
@@ -99,6 +99,7 @@ def _texts(name: str, manifest: Manifest, names: Mapping[str, str]) -> dict[str,
         title=title(manifest),
         version=manifest.generator.version,
         disclaimer=manifest.disclaimer,
+        provisos="".join(f"{line}\n" for line in provisos(manifest)),
         content_id=manifest.content_id,
     )
     return {

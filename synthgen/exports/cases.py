@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthgen.datasets.card import provisos
 from synthgen.datasets.files import write_new
+from synthgen.datasets.manifest import Manifest
 from synthgen.datasets.nifti_store import encode_nifti
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import FileEntry, SubjectEntry
@@ -49,13 +51,14 @@ class Case:
 
     @property
     def facts(self) -> dict[str, str]:
-        """Subject, phase, class and vendor as texts."""
+        """Subject, phase, class, vendor and heart as texts; cases of one heart must be on one side of any split."""
         entry = self.entry
         return {
             "subject": entry.id,
             "phase": self.phase.value,
             "pathology": entry.pathology.value,
             "vendor": entry.vendor.value,
+            "heart": entry.heart,
         }
 
 
@@ -82,6 +85,12 @@ def write_cases(
         if progress:
             progress(number + 1, len(dataset))
     return tuple(cases)
+
+
+def described(manifest: Manifest) -> str:
+    """Return what a dataset is, with what must be known of it."""
+    first = f"Synthetic short-axis cardiac MR by synthgen {manifest.generator.version}"
+    return ". ".join((first, *(line.removesuffix(".") for line in provisos(manifest))))
 
 
 def write_file(folder: Path, path: str, data: bytes) -> FileEntry:
@@ -117,16 +126,13 @@ def body_facts(entry: SubjectEntry) -> dict[str, str | float]:
 
 
 def table_rows(cases: Sequence[Case]) -> list[dict[str, str | int | float]]:
-    """Return a row per case: names, files with their SHA-256, class, vendor, body, grid, indices; empty where unknown.
-
-    Cases with the same `heart` must not be divided between training and testing.
-    """
+    """Return a row per case: names, files with SHA-256, class, vendor, heart, body, grid, indices; empty if unknown."""
     names = index_names(case.entry for case in cases)
     rows = []
     for case in cases:
         entry = case.entry
         row: dict[str, str | int | float] = {"case": case.name, **case.facts}
-        row |= {"manufacturer": entry.vendor.manufacturer, "heart": entry.heart, **body_facts(entry)}
+        row |= {"manufacturer": entry.vendor.manufacturer, **body_facts(entry)}
         row |= {"image": case.image.path, "image_sha256": case.image.sha256}
         row |= {"label": case.label.path, "label_sha256": case.label.sha256}
         row |= dict(zip(("slices", "rows", "columns"), entry.shape, strict=True))

@@ -10,7 +10,7 @@ from pathlib import Path
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import SubjectEntry
 from synthgen.datasets.store import Kind
-from synthgen.exports.cases import Progress, json_bytes, label_values, write_cases, write_file
+from synthgen.exports.cases import Progress, described, json_bytes, label_values, write_cases, write_file
 from synthgen.exports.export import export
 from synthgen.exports.folds import assign_folds
 from synthgen.labels import Phase
@@ -20,7 +20,8 @@ from synthgen.labels import Phase
 def export_datalist(source: StoredDataset, folder: Path, name: str, progress: Progress | None) -> None:
     """Write `dataset` as NIfTI with a MONAI datalist into the new folder `out` and return it.
 
-    Every item has `image`, `label` (paths relative to the list), `fold`, `subject`, `phase`, `pathology` and `vendor`.
+    Every item has `image`, `label` (paths relative to the list), `fold`, `subject`, `phase`, `pathology`, `vendor` and
+    `heart`.
     """
     manifest = source.manifest
     cases = write_cases(source, folder, nifti_place, progress)
@@ -31,7 +32,7 @@ def export_datalist(source: StoredDataset, folder: Path, name: str, progress: Pr
     ]
     content = {
         "name": name,
-        "description": f"Synthetic short-axis cardiac MR by synthgen {manifest.generator.version}",
+        "description": described(manifest),
         "reference": manifest.content_id,
         "licence": manifest.legal.licence,
         "release": manifest.version,

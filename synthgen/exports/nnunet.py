@@ -17,7 +17,7 @@ from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import SubjectEntry
 from synthgen.datasets.store import Kind
 from synthgen.errors import InputError
-from synthgen.exports.cases import Case, Progress, json_bytes, label_values, write_cases, write_file
+from synthgen.exports.cases import Case, Progress, described, json_bytes, label_values, write_cases, write_file
 from synthgen.exports.export import export
 from synthgen.exports.folds import assign_folds
 from synthgen.labels import Phase
@@ -53,7 +53,7 @@ def _place(entry: SubjectEntry, phase: Phase, kind: Kind) -> str:
 def _description(name: str, manifest: Manifest, cases: Sequence[Case]) -> dict[str, object]:
     return {
         "name": name,
-        "description": f"Synthetic short-axis cardiac MR by synthgen {manifest.generator.version}",
+        "description": described(manifest),
         "reference": manifest.content_id,
         "licence": manifest.legal.licence,
         "release": manifest.version,
