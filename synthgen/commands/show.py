@@ -45,9 +45,10 @@ _INDICES = {
 @json_option
 def show(path: Path, sheet: Path | None, rows: int, as_json: bool) -> None:
     """Say what is in PATH: the folder of a dataset or a bundle, or the name of a bundle that comes with the program."""
-    if not path.exists() and path.name != str(path):
+    unfinished = bool(path.name) and path.with_name(f"{path.name}.partial").is_dir()
+    if not (path.exists() or unfinished) and path.name != str(path):
         raise InputError(path, expected="a dataset, a bundle or the name of one", got="nothing of that name")
-    if (path / "bundle.json").exists() or not path.exists():
+    if (path / "bundle.json").exists() or not (path.exists() or unfinished):
         from synthgen.networks.bundle import load_bundle
 
         bundle = load_bundle(str(path))

@@ -58,3 +58,10 @@ def test_the_shipped_bundle_is_told(capsys) -> None:
     out = capsys.readouterr().out
     assert "virtual hearts" in out
     assert "Apache-2.0" in out
+
+
+def test_an_unfinished_dataset_is_said_to_be_one(tmp_path, capsys) -> None:
+    """Where only the work of an interrupted command lies, the message says how to go on."""
+    (tmp_path / "cohort.partial").mkdir()
+    assert cli.run(["show", str(tmp_path / "cohort")]) == 2
+    assert "cohort.partial is unfinished: run the command that began it again" in capsys.readouterr().err
