@@ -82,7 +82,7 @@ def render(
             container=cast("Container", container or "zarr"),
             workers=workers,
             device=device,
-            report=Report(stage=reporter.announce, count=reporter.count),
+            report=Report(count=reporter.count),
         )
     subjects = len(source) * copies * max(len(letters), 1)
     emit({"dataset": str(folder), "subjects": subjects}, f"{subjects} subjects in {folder}", as_json=as_json)
