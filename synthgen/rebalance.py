@@ -31,6 +31,7 @@ from synthgen.engine.generate import UnreachableError
 from synthgen.engine.made_cohort import GeneratedCohort, RerenderedCohort
 from synthgen.engine.plan import plan, require_factors
 from synthgen.engine.recipe import Recipe
+from synthgen.engine.styles import vendors_of
 from synthgen.engine.tissue_maps import SEGMENTOR
 from synthgen.errors import InputError
 from synthgen.evaluation.arm_scores import ArmScores
@@ -40,6 +41,7 @@ from synthgen.evaluation.arms import (
     ORACLE,
     ORIGINAL,
     OVERSAMPLING,
+    RENDERED,
     SPADE,
     UNSEGMENTED,
     Arm,
@@ -247,7 +249,11 @@ def _beyond(bundle: Bundle, cohort: SourceCohort, plans: Sequence[Arm]) -> dict[
         out[MIX] = f"bundle {bundle.name} has no anatomies to mix"
     schemes = (bundle.description.label_scheme, cohort.label_scheme)
     if schemes == ("tissue", "heart") and SEGMENTOR not in bundle.description.networks:
-        out[SPADE] = f"bundle {bundle.name} renders tissues that nobody labelled, and has no segmentor"
+        reason = f"bundle {bundle.name} renders tissues that nobody labelled, and has no segmentor"
+        out |= {SPADE: reason, RENDERED: reason}
+    strange = set(cohort.subject_vendors).difference(vendors_of(bundle.description.styles))
+    if strange:
+        out[RENDERED] = f"bundle {bundle.name} has no style of vendor {min(strange)}"
     return out
 
 
@@ -260,7 +266,7 @@ def _run_arm(arm: Arm, sets: Sequence[SourceCohort], data: _Data, out: Path, stu
     for number, cohort in enumerate(sets):
         folder = out / "sets" / f"{arm.name}-{number}"
         extra += prepare_set(cohort, folder, study.sizes, report, f"subjects of {arm.name} made")
-    subjects = [data.train[number] for number in arm.kept] + extra
+    subjects = extra if arm.redrawn else [data.train[number] for number in arm.kept] + extra
     observer = Observer(study.sizes, data.test, study.rarity, device=study.processor, count=report.count)
     rows = []
     for seed in range(study.seeds):
@@ -318,13 +324,17 @@ def _made(arm: Arm, data: _Data, bundle: Bundle | None, study: Study) -> list[So
         ]
     if bundle is None:
         return []
-    if arm.rerendered:
-        return [RerenderedCohort(bundle, data.cohort, arm.rerendered, seed=study.seed)]
+    sets: list[SourceCohort] = []
+    wanted = arm.rerendered
+    if arm.redrawn:
+        wanted += tuple((number, data.cohort.subject_vendors[number]) for number in arm.kept)
+    if wanted:
+        sets.append(RerenderedCohort(bundle, data.cohort, wanted, seed=study.seed))
     if arm.generated:
         recipe = Recipe(conditions=arm.generated, seed=study.seed)
         specs = plan(recipe, bundle)
-        return [GeneratedCohort(bundle, specs, called=arm.called, refine=arm.refine, select=arm.select)]
-    return []
+        sets.append(GeneratedCohort(bundle, specs, called=arm.called, refine=arm.refine, select=arm.select))
+    return sets
 
 
 def _compare(outcome: Outcome, study: Study) -> None:

@@ -21,6 +21,7 @@ from synthgen.evaluation.arms import (
     ORACLE,
     ORIGINAL,
     OVERSAMPLING,
+    RENDERED,
     SPADE,
     UNSEGMENTED,
     WRONG_CLASS,
@@ -35,7 +36,7 @@ from synthgen.study_sources import pseudo_real
 CLASSES = (Pathology.NOR, Pathology.HCM)
 COHORT = VirtualHearts(4, seed=1, pathologies=CLASSES, pixels=64, spacing_mm=3.0)
 TEST = VirtualHearts(2, seed=2, pathologies=CLASSES, pixels=64, spacing_mm=3.0)
-ARMS = (ORIGINAL, OVERSAMPLING, LATENT, ORACLE, WRONG_CLASS, SPADE, ACGAN)
+ARMS = (ORIGINAL, OVERSAMPLING, LATENT, RENDERED, ORACLE, WRONG_CLASS, SPADE, ACGAN)
 RARE = Rarity(by="class", rare=Pathology.HCM, keep=1)
 
 
@@ -119,7 +120,9 @@ def test_every_training_made_as_many_steps(done: Outcome) -> None:
 
 def test_what_is_added_is_what_was_planned(done: Outcome) -> None:
     """All sets are called rare; the wrong class has the subject of another; new images leave the labels as they are."""
-    sets = {p.name: PreparedStore(p, pixels=32, spacing_mm=6.0)[0] for p in (done.folder / "sets").iterdir()}
+    stores = {p.name: PreparedStore(p, pixels=32, spacing_mm=6.0) for p in (done.folder / "sets").iterdir()}
+    redrawn = stores.pop(f"{RENDERED}-0")
+    sets = {name: store[0] for name, store in stores.items()}
     assert {subject.pathology for subject in sets.values()} == {Pathology.HCM}
     assert sets[f"{WRONG_CLASS}-0"].subject_id.startswith("NOR")
     train = PreparedStore(done.folder / "prepared" / "train", pixels=32, spacing_mm=6.0)
@@ -127,6 +130,44 @@ def test_what_is_added_is_what_was_planned(done: Outcome) -> None:
     again = sets[f"{SPADE}-0"]
     assert all((again.labels[p] == rare.labels[p]).mean() > 0.97 for p in Phase)  # centred anew on the grid
     assert any(np.abs(again.images[p] - rare.images[p]).max() > 0.1 for p in Phase)
+    assert [(s.pathology, s.vendor) for s in redrawn] == [(s.pathology, s.vendor) for s in train]
+    for drawn, original in zip(redrawn, train, strict=True):
+        assert all((drawn.labels[p] == original.labels[p]).mean() > 0.97 for p in Phase)
+        assert any(np.abs(drawn.images[p] - original.images[p]).max() > 0.1 for p in Phase)
+
+
+def test_rendered_subjects_alone_train_in_their_arm(monkeypatch, done: Outcome) -> None:
+    """Observers of that arm are given new images of the original subjects and what is generated, no original image."""
+    seen = {}
+
+    def observe(_self, subjects, folder, *_, **__):
+        seen[folder.parent.name] = [subject.subject_id for subject in subjects]
+        return dict(done.arms[0].subjects[0])
+
+    monkeypatch.setattr("synthgen.evaluation.observer.Observer.observe", observe)
+    run(done.folder, arms=(LATENT, RENDERED), seeds=1)
+    originals = json.loads((done.folder / SPLIT_FILE).read_text())["train"]
+    assert seen[LATENT][:3] == originals
+    assert len(seen[RENDERED]) == 4
+    assert not set(originals) & set(seen[RENDERED])
+    assert [name.rsplit("-", 2)[0] for name in seen[RENDERED][:3]] == originals
+    assert seen[RENDERED][3] == seen[LATENT][3]
+
+
+@pytest.mark.parametrize("lack", ["segmentor", "style"])
+def test_what_a_bundle_cannot_render_is_left_out(lack: str, monkeypatch, done: Outcome, tmp_path: Path) -> None:
+    """Without a segmentor for hearts alone, or a vendor's style, arms of rendered subjects are left out, and why."""
+    monkeypatch.setattr("synthgen.rebalance._run_arm", lambda arm, *_: replace(done.arms[1], name=arm.name))
+    cohort = VirtualHearts(4, seed=1, pathologies=CLASSES, pixels=64, spacing_mm=3.0)
+    if lack == "style":
+        monkeypatch.setattr("synthgen.rebalance.vendors_of", lambda _styles: [])
+    else:
+        cohort.label_scheme = "heart"
+        monkeypatch.setattr("synthgen.rebalance.SEGMENTOR", "there is none")
+    study = Study(rarity=RARE, tier="tiny", bundle=str(shared_bundle()))
+    outcome = rebalance(cohort, tmp_path / "study", study, test=TEST)
+    assert (RENDERED in outcome.left_out, SPADE in outcome.left_out) == (True, lack == "segmentor")
+    assert lack in outcome.left_out[RENDERED]
 
 
 def test_differences_are_told_of_every_arm_to_both_controls(done: Outcome) -> None:

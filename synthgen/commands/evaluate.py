@@ -135,8 +135,8 @@ def _table(outcome: Outcome) -> str:
     "--arm",
     "arms",
     multiple=True,
-    help="original, oversampling, mix, latent, oracle, wrong-class, spade, acgan; mix-without-j, mix-without-f, "
-    "mix-without-both; repeatable.  [default: all possible of the first eight]",
+    help="original, oversampling, mix, latent, rendered, oracle, wrong-class, spade, acgan; mix-without-j, "
+    "mix-without-f, mix-without-both; repeatable.  [default: all possible of the first nine]",
 )
 @click.option("--seeds", type=int, default=3, show_default=True, help="Trainings of each network in each arm.")
 @click.option(
@@ -171,10 +171,11 @@ def rebalance(
     """Make a class or a vendor of COHORT rare, fill the gap in several ways, and measure what each is worth.
 
     A residual classifier and a U-Net are trained on every arm, with as many steps each: original (the rare subjects as
-    they are), oversampling (repeated), mix and latent (generated), oracle (more of the simulator's), wrong-class
-    (generated subjects of another class that are said to be of the rare one), spade (new images of known label maps),
-    acgan (levels of an AC-GAN that is trained on the same subjects; for the classifier alone). They are tested on
-    held-out subjects; the second table shows differences with 95 % intervals over training seeds and test subjects.
+    they are), oversampling (repeated), mix and latent (generated), rendered (as latent, but the original subjects too
+    train in rendered images of their own label maps), oracle (more of the simulator's), wrong-class (generated subjects
+    of another class that are said to be of the rare one), spade (new images of known label maps), acgan (levels of an
+    AC-GAN that is trained on the same subjects; for the classifier alone). They are tested on held-out subjects; the
+    second table shows differences with 95 % intervals over training seeds and test subjects.
 
     COHORT is acdc:DIR, mnms:DIR or nifti:DIR, of which 30 % test and a generator is fitted on the rest alone, or
     hearts:100: so many virtual hearts train, others test, at the scanners' own pixel size, which is not that of

@@ -2,7 +2,8 @@
 
 Thermos et al. 2021 (DAA-GAN, doi 10.1007/978-3-030-87199-4_15, Table 1) add generated subjects to a balanced set, to a
 rare class and to a rare vendor. Beside their arms stand three controls that tell what a gain is worth: the rare
-subjects repeated, more of the kind that is rare (what a generator can hardly beat), and subjects of a wrong class.
+subjects repeated, more of the kind that is rare (what a generator can hardly beat), and subjects of a wrong class. One
+arm goes further than the paper: all train in rendered images, so that the look of an image tells nothing of its class.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from synthgen.labels import Pathology, Vendor
 
 By = Literal["class", "vendor", "set"]
 
-ORIGINAL, OVERSAMPLING, MIX, LATENT, ORACLE, WRONG_CLASS, SPADE, ACGAN = (
-    "original", "oversampling", "mix", "latent", "oracle", "wrong-class", "spade", "acgan",
+ORIGINAL, OVERSAMPLING, MIX, LATENT, RENDERED, ORACLE, WRONG_CLASS, SPADE, ACGAN = (
+    "original", "oversampling", "mix", "latent", "rendered", "oracle", "wrong-class", "spade", "acgan",
 )  # fmt: skip
-ARMS = (ORIGINAL, OVERSAMPLING, MIX, LATENT, ORACLE, WRONG_CLASS, SPADE, ACGAN)
+ARMS = (ORIGINAL, OVERSAMPLING, MIX, LATENT, RENDERED, ORACLE, WRONG_CLASS, SPADE, ACGAN)
 """The arms of the experiment, in the order in which they are trained."""
 
 ABLATIONS = ("mix-without-j", "mix-without-f", "mix-without-both")
@@ -142,6 +143,8 @@ class Arm:
         Class that the generated subjects are said to have; None: their own.
     refine, select
         Whether J mends mixtures and F selects them.
+    redrawn
+        Whether the original subjects train in new images of their label maps, each in its vendor's style.
     """
 
     name: str
@@ -154,6 +157,7 @@ class Arm:
     called: Pathology | None = None
     refine: bool = True
     select: bool = True
+    redrawn: bool = False
 
     @property
     def added(self) -> int:
@@ -187,8 +191,8 @@ def plan_arm(name: str, kinds: Sequence[Kind], rarity: Rarity) -> Arm:
     arm = Arm(name=name, kept=kept)
     if name == OVERSAMPLING:
         arm = replace(arm, repeated=tuple(islice(cycle(rare), count)))
-    elif name in (MIX, LATENT):
-        arm = replace(arm, generated=missing)
+    elif name in (MIX, LATENT, RENDERED):
+        arm = replace(arm, generated=missing, redrawn=name == RENDERED)
     elif name in ABLATIONS:
         without_j, without_f, _ = ABLATIONS
         arm = replace(arm, generated=missing, refine=name == without_f, select=name == without_j)

@@ -16,6 +16,7 @@ from synthgen.evaluation.arms import (
     ORACLE,
     ORIGINAL,
     OVERSAMPLING,
+    RENDERED,
     SPADE,
     WRONG_CLASS,
     Rarity,
@@ -54,6 +55,13 @@ def test_a_rare_class_is_filled_up_to_the_largest() -> None:
     (wanted,) = arms[ACGAN].imitated
     assert (wanted.pathology, wanted.count) == (Pathology.ARV, 6)
     assert arms[SPADE].rerendered == tuple((i, None) for i in (4, 9, 4, 9, 4, 9))
+
+
+def test_all_train_in_rendered_images_in_one_arm_alone() -> None:
+    """What is added is what latent draws add; the original subjects are redrawn, in no other arm."""
+    arms = {name: plan_arm(name, KINDS, BY_CLASS) for name in (*ARMS, *ABLATIONS)}
+    assert arms[RENDERED] == replace(arms[LATENT], name=RENDERED, redrawn=True)
+    assert [name for name, arm in arms.items() if arm.redrawn] == [RENDERED]
 
 
 def test_ablations_are_mixtures_without_a_part() -> None:
