@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -50,3 +51,14 @@ class DamageError(SynthgenError):
     """Verification found missing, changed or extra bytes (exit code 4)."""
 
     exit_code = 4
+
+
+@contextmanager
+def resumable(work: Path) -> Iterator[None]:
+    """Make a PartialError of an interrupt that leaves a folder of work to go on with."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not work.is_dir():
+            raise
+        raise PartialError(f"{work}: interrupted; the same command goes on with it.") from None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
@@ -27,7 +26,7 @@ from synthgen.engine.generate import CLASSIFIER, DONORS_FILE, INJECTOR, LABEL_VA
 from synthgen.engine.style_reference import STYLE_ENCODER
 from synthgen.engine.styles import fit_styles
 from synthgen.engine.tissue_maps import SEGMENTOR, TissueCohort, segmentor_of
-from synthgen.errors import InputError, PartialError
+from synthgen.errors import InputError, resumable
 from synthgen.factors.codes import HeartCodes, codes_of, imposed, without_specks
 from synthgen.factors.latents import LATENTS_FILE, LatentBank, SubjectLatents, encode_subject
 from synthgen.hearts.virtual_hearts import VirtualHearts
@@ -166,7 +165,7 @@ def fit(  # noqa: PLR0913 - a keyword for each option of the command
     torch.set_num_threads(usable_processors())
     work = out.with_name(f"{out.name}.work")
     work.parent.mkdir(parents=True, exist_ok=True)
-    with FolderLock(work), _resumable(work):
+    with FolderLock(work), resumable(work):
         stages = Stages(work, report.stage)
         segmentor, taught_on = _segmentor(cohort, stages, settings, report)
         labelled = TissueCohort(cohort, segmentor) if cohort.label_scheme == "heart" else cohort
@@ -178,17 +177,6 @@ def fit(  # noqa: PLR0913 - a keyword for each option of the command
         report.stage("bundle: starting")  # no stage that can be done before: a bundle that is there was refused above
         _write_bundle(out, cohort, subjects, bodies, networks, settings, keep_anatomy=keep, segmentor_source=taught_on)
     return out
-
-
-@contextmanager
-def _resumable(work: Path) -> Iterator[None]:
-    """Make a PartialError of an interrupt that leaves a folder of work to go on with."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not work.is_dir():
-            raise
-        raise PartialError(f"{work}: interrupted; the same command goes on with it.") from None
 
 
 def _refuse_unlearnable(cohort: SourceCohort) -> None:

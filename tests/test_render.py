@@ -22,6 +22,7 @@ from synthgen.exports.bids import export_bids
 from synthgen.exports.croissant import export_croissant
 from synthgen.exports.datalist import export_datalist
 from synthgen.exports.nnunet import export_nnunet
+from synthgen.exports.ome_zarr import export_ome_zarr
 from synthgen.extend import extend
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.indices import heart_digest, measure
@@ -168,6 +169,8 @@ def test_what_must_be_known_goes_with_every_export(rendered, tmp_path) -> None:
     assert said in croissant["description"]
     monai = json.loads((export_datalist(rendered, tmp_path / "monai") / "datalist.json").read_text())
     nnunet = json.loads((export_nnunet(rendered, tmp_path / "Dataset001_R") / "dataset.json").read_text())
+    ome_zarr = json.loads((export_ome_zarr(rendered, tmp_path / "ome.zarr") / "zarr.json").read_text())
+    assert said in ome_zarr["attributes"]["synthgen"]["description"]
     assert said in monai["description"]
     assert said in nnunet["description"]
     folds = {(item["heart"], item["fold"]) for item in monai["training"]}

@@ -205,7 +205,7 @@ def _read_table(table: Path) -> list[Row]:
 def _find_folders(root: Path) -> dict[str, Path]:
     """Return every folder below `root`, down to the depth of a subject, by its name."""
     found: dict[str, Path] = {}
-    for place, names, _ in os.walk(root):
+    for place, names, _ in os.walk(root, followlinks=True):  # no further than its depth, so that no circle is followed
         names.sort()
         here = Path(place)
         found.update((name, here / name) for name in names if name not in found)

@@ -270,9 +270,9 @@ def _kinds(like: str) -> list[tuple[Pathology, Vendor]]:
         from synthgen.datasets.manifest import load_manifest
 
         return [(entry.pathology, entry.vendor) for entry in load_manifest(Path(like)).subjects]
-    from synthgen.sources import open_cohort
+    from synthgen.commands.cohorts import cohort_of
 
-    cohort = open_cohort(like)
+    cohort = cohort_of(like)
     return list(zip(cohort.subject_pathologies, cohort.subject_vendors, strict=True))
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,6 +28,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from synthgen.errors import resumable
+from synthgen.training.report import Report
 
 _LINE_EVERY_S = 5.0
 
@@ -119,6 +123,13 @@ def _bar(console: Console) -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=console)
+
+
+@contextmanager
+def study_report(folder: Path, *, quiet: bool) -> Iterator[Report]:
+    """Give what a study in `folder` tells its progress to; PartialError if it is interrupted with something to keep."""
+    with Reporter("samples", quiet=quiet) as reporter, resumable(folder):
+        yield Report(stage=reporter.announce, count=reporter.count)
 
 
 def emit(document: Mapping[str, object], text: str, *, as_json: bool) -> None:

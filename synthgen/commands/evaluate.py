@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synthgen.commands.console import Reporter, emit
+from synthgen.commands.cohorts import cohort_of
+from synthgen.commands.console import emit, study_report
 from synthgen.commands.options import FOLDER, device_option, json_option, seed_option
 from synthgen.commands.replacement import replacement, transfer
 from synthgen.commands.tables import head, interval, intervals_over, millimetres, percent
 from synthgen.errors import InputError
-from synthgen.sources import open_cohort
 
 if TYPE_CHECKING:
     from synthgen.evaluation.arms import Rarity
@@ -77,7 +77,6 @@ def labels(
     """
     from synthgen.evaluation.study_folder import RESULTS_FILE
     from synthgen.few_labels import FRACTIONS, Study, compare_with_few_labels
-    from synthgen.training.report import Report
 
     study = Study(
         preset=preset,
@@ -88,9 +87,8 @@ def labels(
         seed=seed,
         device=device,
     )
-    source = open_cohort(cohort, seed=seed)
-    with Reporter("samples", quiet=as_json) as reporter:
-        report = Report(stage=reporter.announce, count=reporter.count)
+    source = cohort_of(cohort, seed=seed, quiet=as_json)
+    with study_report(out, quiet=as_json) as report:
         outcome = compare_with_few_labels(source, out, study, report=report)
     document = json.loads((out / RESULTS_FILE).read_text(encoding="utf-8"))
     emit(document, _table(outcome), as_json=as_json)
@@ -190,15 +188,13 @@ def rebalance(
     from synthgen.rebalance import Study
     from synthgen.rebalance import rebalance as run
     from synthgen.study_sources import pseudo_real
-    from synthgen.training.report import Report
 
     rarity = replace(_rarity(by, rare, keep), fill=fill)
     study = Study(rarity=rarity, arms=arms or None, seeds=seeds, tier=tier, bundle=bundle, seed=seed, device=device)
-    source, test = open_cohort(cohort, seed=seed), None
+    source, test = cohort_of(cohort, seed=seed, quiet=as_json), None
     if isinstance(source, VirtualHearts):
         source, test = pseudo_real(len(source), seed=seed, test_count=TIERS[tier].test_hearts)
-    with Reporter("samples", quiet=as_json) as reporter:
-        report = Report(stage=reporter.announce, count=reporter.count)
+    with study_report(out, quiet=as_json) as report:
         outcome = run(source, out, study, test=test, report=report)
     document = json.loads((out / RESULTS_FILE).read_text(encoding="utf-8"))
     emit(document, _balanced_tables(outcome), as_json=as_json)
@@ -246,14 +242,12 @@ def quality(
     """
     from synthgen.evaluation.study_folder import RESULTS_FILE
     from synthgen.quality import ARMS, Study, compare_renderers
-    from synthgen.training.report import Report
 
     study = Study(
         preset=preset, arms=arms or ARMS, samples=samples, pixels=pixels, bundle=bundle, seed=seed, device=device
     )
-    source = open_cohort(cohort, seed=seed)
-    with Reporter("samples", quiet=as_json) as reporter:
-        report = Report(stage=reporter.announce, count=reporter.count)
+    source = cohort_of(cohort, seed=seed, quiet=as_json)
+    with study_report(out, quiet=as_json) as report:
         outcome = compare_renderers(source, out, study, report=report)
     document = json.loads((out / RESULTS_FILE).read_text(encoding="utf-8"))
     emit(document, _quality_tables(outcome), as_json=as_json)
@@ -292,12 +286,10 @@ def vendors(dataset: Path, cohort: str, out: Path, samples: int, device: str, se
     worth.
     """
     from synthgen.datasets.published_cohort import PublishedCohort
-    from synthgen.training.report import Report
     from synthgen.vendor_check import recognise_vendors
 
-    made, source = PublishedCohort(dataset), open_cohort(cohort, seed=seed)
-    with Reporter("samples", quiet=as_json) as reporter:
-        report = Report(stage=reporter.announce, count=reporter.count)
+    made, source = PublishedCohort(dataset), cohort_of(cohort, seed=seed, quiet=as_json)
+    with study_report(out, quiet=as_json) as report:
         found = recognise_vendors(made, source, out, samples=samples, seed=seed, device=device, report=report)
     document = json.loads(found.file.read_text(encoding="utf-8"))
     emit(document, _recognition_table(found), as_json=as_json)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from synthgen.commands.cohorts import cohort_of
 from synthgen.commands.console import Reporter, emit, table
 from synthgen.commands.options import FOLDER, cohort_option, device_option, json_option, workers_option
-from synthgen.sources import open_cohort
 
 
 @click.command()
@@ -37,7 +37,7 @@ def extend(
     """
     from synthgen.extend import extend as grow
 
-    known = open_cohort(cohort) if cohort else None
+    known = cohort_of(cohort, quiet=as_json) if cohort else None
     with Reporter("subjects", quiet=as_json) as reporter:
         made = grow(
             dataset, count, out, bundle=bundle, cohort=known, workers=workers, device=device, progress=reporter.progress

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from synthgen.commands.cohorts import cohort_of
 from synthgen.commands.console import Reporter, emit
 from synthgen.commands.options import FOLDER, device_option, json_option, seed_option, vendors
 from synthgen.errors import InputError
-from synthgen.sources import open_cohort
 
 if TYPE_CHECKING:
     from synthgen.labels import Vendor
@@ -57,7 +57,7 @@ def fit(
     as Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123) have one each. A bundle that was fitted on patients
     falls under their terms; it says so itself.
     """
-    source = _of_vendors(open_cohort(cohort, seed=seed), vendors(letters))
+    source = _of_vendors(cohort_of(cohort, seed=seed, quiet=as_json), vendors(letters))
     from synthgen.fit import fit as fit_bundle
     from synthgen.training.report import Report
 

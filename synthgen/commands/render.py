@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from synthgen.commands.cohorts import cohort_of
 from synthgen.commands.console import Reporter, emit
 from synthgen.commands.options import (
     FOLDER,
@@ -16,7 +17,6 @@ from synthgen.commands.options import (
     vendors,
     workers_option,
 )
-from synthgen.sources import open_cohort
 
 if TYPE_CHECKING:
     from synthgen.datasets.manifest import Container
@@ -68,7 +68,7 @@ def render(
 
     This is the label-informed synthesis of Amirrajab et al. 2022 (doi 10.1016/j.compmedimag.2022.102123).
     """
-    letters, source = vendors(styles), open_cohort(cohort)
+    letters, source = vendors(styles), cohort_of(cohort, quiet=as_json)
     from synthgen.render import Rendering
     from synthgen.render import render as render_labels
     from synthgen.training.report import Report

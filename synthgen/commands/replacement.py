@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synthgen.commands.console import Reporter, emit
+from synthgen.commands.cohorts import cohort_of
+from synthgen.commands.console import emit, study_report
 from synthgen.commands.options import FOLDER, device_option, json_option, seed_option
 from synthgen.commands.tables import head, interval, intervals_over, millimetres, percent
-from synthgen.sources import open_cohort
 
 if TYPE_CHECKING:
     from synthgen.replacement import Outcome
@@ -96,18 +96,16 @@ def replacement(
     from synthgen.hearts.virtual_hearts import VirtualHearts
     from synthgen.replacement import ARMS, MOVED, RECOLOURED, Study, measure_replacement
     from synthgen.study_sources import pseudo_real
-    from synthgen.training.report import Report
 
     views = RECOLOURED if recolour else MOVED
     study = Study(
         arms=arms or ARMS, keep=keep, copies=copies, views=views, budget=budget, seeds=seeds, tier=tier, bundle=bundle,
         seed=seed, device=device,
     )  # fmt: skip
-    source, test = open_cohort(cohort, seed=seed), None
+    source, test = cohort_of(cohort, seed=seed, quiet=as_json), None
     if isinstance(source, VirtualHearts):
         source, test = pseudo_real(len(source), seed=seed, test_count=TIERS[tier].test_hearts)
-    with Reporter("samples", quiet=as_json) as reporter:
-        report = Report(stage=reporter.announce, count=reporter.count)
+    with study_report(out, quiet=as_json) as report:
         outcome = measure_replacement(source, out, study, test=test, report=report)
     document = json.loads((out / RESULTS_FILE).read_text(encoding="utf-8"))
     emit(document, _tables(outcome, seed), as_json=as_json)
@@ -137,14 +135,12 @@ def transfer(
     from synthgen.hearts.virtual_hearts import VirtualHearts
     from synthgen.replacement import Study, measure_transfer
     from synthgen.study_sources import pseudo_real
-    from synthgen.training.report import Report
 
     study = Study(seeds=seeds, tier=tier, seed=seed, device=device)
-    made, source = PublishedCohort(dataset), open_cohort(cohort, seed=seed)
+    made, source = PublishedCohort(dataset), cohort_of(cohort, seed=seed, quiet=as_json)
     if isinstance(source, VirtualHearts):
         source = pseudo_real(1, seed=seed, test_count=len(source))[1]
-    with Reporter("samples", quiet=as_json) as reporter:
-        report = Report(stage=reporter.announce, count=reporter.count)
+    with study_report(out, quiet=as_json) as report:
         outcome = measure_transfer(made, source, out, study, report=report)
     document = json.loads((out / RESULTS_FILE).read_text(encoding="utf-8"))
     emit(document, _tables(outcome, seed), as_json=as_json)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
+from synthgen.commands.cohorts import cohort_of
 from synthgen.commands.console import Reporter, emit
 from synthgen.commands.diff import describe
 from synthgen.commands.options import FOLDER, cohort_option, device_option, json_option
 from synthgen.errors import InputError, SynthgenError
-from synthgen.sources import open_cohort
 
 
 @click.command()
@@ -42,7 +42,7 @@ def replay(
     total = len(subjects) or len(StoredDataset(dataset))
     replays = []
     with Reporter("subjects", quiet=as_json) as reporter:
-        known = open_cohort(cohort) if cohort else None
+        known = cohort_of(cohort, quiet=as_json) if cohort else None
         for made in make_again(dataset, subjects, bundle=bundle, cohort=known, device=device):
             replays.append(made)
             reporter.progress(len(replays), total)

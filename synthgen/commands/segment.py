@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from synthgen.commands.cohorts import cohort_of
 from synthgen.commands.console import Reporter, emit
 from synthgen.commands.options import FOLDER, json_option, workers_option
 from synthgen.errors import InputError
-from synthgen.sources import open_cohort
 
 if TYPE_CHECKING:
     from synthgen.segment import Agreement
@@ -41,7 +41,7 @@ def segment(what: str, out: Path, bundle: str, workers: int | None, as_json: boo
     if ":" not in what:
         expected = "IMAGE.nii, IMAGE.nii.gz, acdc:DIR, mnms:DIR or nifti:DIR"
         raise InputError("IMAGE|COHORT", expected=expected, got=repr(what))
-    cohort = open_cohort(what)
+    cohort = cohort_of(what, quiet=as_json)
     with Reporter("subjects", quiet=as_json) as reporter:
         agreement = segment_cohort(cohort, out, bundle=bundle, workers=workers, progress=reporter.progress)
     emit({"folder": str(out), "dice": _means(agreement)}, _text(agreement), as_json=as_json)

@@ -14,7 +14,7 @@ from pathlib import Path
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.store import StoredSubject
 from synthgen.datasets.zarr_store import ZarrStore, group_path
-from synthgen.exports.cases import Progress, json_bytes, write_file
+from synthgen.exports.cases import Progress, described, json_bytes, write_file
 from synthgen.exports.export import export
 
 
@@ -23,13 +23,16 @@ def export_ome_zarr(source: StoredDataset, folder: Path, _name: str, progress: P
     """Write `dataset` as the OME-Zarr hierarchy `out` and return it.
 
     Voxels are the stored integers; scale and offset to intensities, and the affine, which OME-Zarr 0.5 cannot say,
-    stand in each subject's attributes under `synthgen`.
+    stand in each subject's attributes under `synthgen`; what the dataset is and its licence in those of the root.
     """
     for number, subject_id in enumerate(source.ids):
         _write_subject(folder, source.stored(subject_id))
         if progress:
             progress(number + 1, len(source))
-    write_file(folder, "zarr.json", _group({"ome": {"version": "0.5", "bioformats2raw.layout": 3}}))
+    manifest = source.manifest
+    about = {"description": described(manifest), "disclaimer": manifest.disclaimer, "licence": manifest.legal.licence}
+    layout = {"version": "0.5", "bioformats2raw.layout": 3}
+    write_file(folder, "zarr.json", _group({"ome": layout, "synthgen": about}))
     series: dict[str, object] = {"ome": {"version": "0.5", "series": list(source.ids)}}
     write_file(folder, "OME/zarr.json", _group(series))
 

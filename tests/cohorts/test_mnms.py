@@ -200,6 +200,16 @@ def test_unknown_body_is_none(folder):
     assert Mnms(folder)[1].body.sex is None
 
 
+def test_subjects_below_a_linked_folder_are_found(folder, tmp_path_factory):
+    """`Training` may be a link to another disk, and a link to the root itself is no endless way."""
+    elsewhere = tmp_path_factory.mktemp("disk") / "Training"
+    known = [subject.subject_id for subject in Mnms(folder)]
+    shutil.move(folder / "Training", elsewhere)
+    (folder / "Training").symlink_to(elsewhere)
+    (folder / "again").symlink_to(folder)
+    assert [subject.subject_id for subject in Mnms(folder)] == known
+
+
 @pytest.mark.parametrize("cell", ["N/A", "n/a", "-", "unknown", "0", "0.0"])
 @pytest.mark.parametrize("column", ["Height", "Weight"])
 def test_a_cell_that_says_unknown_is_no_error(folder, column, cell):

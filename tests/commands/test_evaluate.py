@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from synthgen import cli
+from synthgen.cohorts.mnms import write_cohort
 from synthgen.evaluation.tiers import TIERS
+from synthgen.hearts.virtual_hearts import VirtualHearts
 
 module = import_module("synthgen.few_labels")
 
@@ -62,6 +64,33 @@ def test_json_is_the_results_file(asked, capsys, tmp_path) -> None:
     out, err = capsys.readouterr()
     assert err == ""
     assert json.loads(out) == json.loads(Path(tmp_path / "s" / module.RESULTS_FILE).read_text())
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_an_interrupted_study_goes_on(begun, capsys, monkeypatch, tmp_path) -> None:
+    """Ctrl-C ends with code 3 and says how to go on where a study has begun, and with 130 where nothing is left."""
+
+    def interrupted(_cohort, out, _study, **_):
+        if begun:
+            out.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "compare_with_few_labels", interrupted)
+    assert cli.run(["evaluate", "labels", "hearts:9", "--out", str(tmp_path / "s")]) == (3 if begun else 130)
+    assert ("the same command goes on" in capsys.readouterr().err) == begun
+
+
+@pytest.mark.parametrize("quiet", [[], ["--json"]])
+def test_subjects_that_are_left_out_are_told(quiet, asked, capsys, tmp_path) -> None:
+    """How many rows of a table cannot be used, and why, stands on standard error; with `--json` nothing does."""
+    write_cohort(VirtualHearts(2, seed=1, pixels=64, spacing_mm=3.0), tmp_path / "mnms")
+    (table,) = (tmp_path / "mnms").glob("*.csv")
+    table.write_text(table.read_text() + "LOST1,,A,,0,1,,HCM,,,\nOTHER,,A,,0,1,,LVNC,,,\n")
+    cohort = f"mnms:{tmp_path / 'mnms'}"
+    assert cli.run(["evaluate", "labels", cohort, *quiet, "--out", str(tmp_path / "s")]) == 0
+    assert len(asked["cohort"]) == 2
+    told = f"{cohort}: 2 subjects left out: 1 no folder, 1 pathology LVNC" in capsys.readouterr().err
+    assert told == (not quiet)
 
 
 @pytest.mark.parametrize(

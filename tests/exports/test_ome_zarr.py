@@ -29,6 +29,13 @@ def test_zarr_reads_what_the_dataset_holds(root, source):
         assert (window["min"], window["max"]) == (0, 511)
 
 
+def test_the_root_says_what_the_collection_is(root, source):
+    """Description, disclaimer and licence stand in the root, since a viewer shows no other file."""
+    about = zarr.open_group(root, mode="r").attrs["synthgen"]
+    assert about["description"].startswith("Synthetic short-axis cardiac MR")
+    assert (about["disclaimer"], about["licence"]) == (source.manifest.disclaimer, source.manifest.legal.licence)
+
+
 def test_a_validator_accepts_root_images_and_labels(root, source):
     """yaozarrs, which checks metadata and arrays against OME-Zarr 0.5, accepts the root, each image and each label."""
     yaozarrs = pytest.importorskip("yaozarrs", reason="needs yaozarrs: pip install '.[test]'")
