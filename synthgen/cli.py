@@ -17,6 +17,7 @@ import click
 
 from synthgen import __version__
 from synthgen.errors import SynthgenError
+from synthgen.processes import INTERRUPTS
 
 _COMMANDS = {
     "build": "Make a synthetic cohort from a fitted generator.",
@@ -96,9 +97,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def main() -> None:
-    """Run the command line of the process and end it."""
+    """Run the command line of the process and end it; batch systems stop it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = run()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python ends slowly, and a second Ctrl-C would change the code
+    for number in INTERRUPTS:  # Python ends slowly, and a second Ctrl-C would change the code
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
 
 
@@ -113,7 +116,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, SynthgenError):
         return str(error), error.exit_code
     if isinstance(error, OSError):
-        return str(error), 1
+        return f"{error.filename}: {error.strerror}." if error.filename else str(error), 1
     return f"unexpected {type(error).__name__}: {error}; `synthgen --debug COMMAND ...` shows where", 1
 
 

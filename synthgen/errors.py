@@ -53,6 +53,11 @@ class DamageError(SynthgenError):
     exit_code = 4
 
 
+def writing_failed(path: Path, error: OSError) -> SynthgenError:
+    """Return the error to raise when the file system refuses to write."""
+    return SynthgenError(f"{path}: cannot be written ({error.strerror or error}).")
+
+
 @contextmanager
 def resumable(work: Path) -> Iterator[None]:
     """Make a PartialError of an interrupt that leaves a folder of work to go on with."""

@@ -39,7 +39,7 @@ class _Vocabulary(StrEnum):
             If `text` is not in the vocabulary; `subject` names where it came from.
         """
         for member in cls:
-            if text.strip().upper() == member.value.upper():
+            if str(text).strip().upper() == member.value.upper():  # what is no text is in no vocabulary either
                 return member
         known = ", ".join(cls)
         raise InputError(subject or cls.__name__.lower(), expected=f"one of {known}", got=repr(text))

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from synthgen.errors import InputError, SynthgenError
+from synthgen.errors import InputError, SynthgenError, writing_failed
 
 
 class FolderLock:
@@ -23,7 +23,7 @@ class FolderLock:
     InputError
         If another process holds it, or `folder` has no name beside which the file could lie, as `/` has none.
     SynthgenError
-        If the file system cannot lock or is full.
+        If the file system refuses to write, cannot lock or is full.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,11 +35,14 @@ class FolderLock:
             self._sign()
         except OSError as error:
             self.release()
-            raise SynthgenError(f"{self._path}: cannot be written ({error.strerror}).") from error
+            raise writing_failed(self._path, error) from error
 
     def _acquire(self, folder: Path) -> int:
         while True:
-            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            try:
+                handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            except OSError as error:
+                raise writing_failed(folder, error) from error
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:

@@ -18,6 +18,9 @@ from synthgen.errors import PartialError
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what batch systems stop a job with, which the command line takes for Ctrl-C."""
+
 
 def usable_processors() -> int:
     """Return how many processors this process may use: a batch system often grants fewer than the machine has."""
@@ -48,15 +51,19 @@ class _Pool(ProcessPoolExecutor):
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ignore Ctrl-C, for the orderly end of what a first one stopped; signals are no matter of other threads."""
+    """Ignore interrupts, for the orderly end of what a first one stopped; signals are no matter of other threads."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.getsignal(number) for number in INTERRUPTS}
+    held = {number: handler for number, handler in before.items() if callable(handler)}  # others do nothing, or kill
+    for number in held:
+        signal.signal(number, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        for number, handler in held.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -18,12 +18,12 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from synthgen.cohorts.prefetched import Prefetched
+from synthgen.counts import LARGEST_COUNT, whole_number
 from synthgen.datasets.manifest import MANIFEST, Container, Manifest
 from synthgen.datasets.published_cohort import HEART_DIGEST
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.writer import DatasetWriter
 from synthgen.engine.made_cohort import RerenderedCohort
-from synthgen.engine.recipe import LARGEST_COUNT
 from synthgen.engine.styles import vendors_of
 from synthgen.errors import InputError
 from synthgen.indices import measure
@@ -55,14 +55,14 @@ class Rendering:
         Whether every copy has label maps of its own: bent, and with a larger or smaller heart. They are the same in
         the styles of all vendors.
     seed
-        Root of all chance.
+        Root of all chance, from 0 to 2^63 - 1.
     bundle
         Name or folder of the generator.
 
     Raises
     ------
     InputError
-        If a number is out of range or a vendor unknown.
+        If a number is out of range or not whole, `varied` is no truth value, or a vendor is unknown.
     """
 
     copies: int = 1
@@ -72,11 +72,11 @@ class Rendering:
     bundle: str = "default"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be made."""
-        if not 1 <= self.copies <= LARGEST_COUNT:
-            raise InputError("copies", expected=f"1 to {LARGEST_COUNT}", got=str(self.copies))
-        if not 0 <= self.seed < 1 << 63:
-            raise InputError("seed", expected="a whole number from 0", got=str(self.seed))
+        """Refuse what cannot be made, and take numbers of numpy as plain ones."""
+        object.__setattr__(self, "copies", whole_number("copies", self.copies, 1, LARGEST_COUNT))
+        object.__setattr__(self, "seed", whole_number("seed", self.seed, 0, (1 << 63) - 1))
+        if not isinstance(self.varied, bool):
+            raise InputError("varied", expected="True or False", got=repr(self.varied))
         object.__setattr__(self, "vendors", tuple(dict.fromkeys(Vendor.parse(letter) for letter in self.vendors)))
 
     def of(

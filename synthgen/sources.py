@@ -14,14 +14,14 @@ from synthgen.subjects import SourceCohort
 _KINDS = ("hearts", "acdc", "mnms", "nifti", "tissues")
 
 
-def open_cohort(text: str, *, seed: int = 0) -> SourceCohort:
+def open_cohort(text: str | Path, *, seed: int = 0) -> SourceCohort:
     """Return the cohort written as `hearts:400`, `acdc:DIR`, `mnms:DIR`, `nifti:DIR` or `tissues:DIR`.
 
     Parameters
     ----------
     text
-        That many virtual hearts, or a folder of ACDC, of M&Ms, or of NIfTI files with a table `subjects.csv`; after
-        `tissues:` the last with labels of all nine tissues.
+        That many virtual hearts, 1048576 at most, or a folder of ACDC, of M&Ms, or of NIfTI files with a table
+        `subjects.csv`; after `tissues:` the last with labels of all nine tissues. A path is taken as its text.
     seed
         Of virtual hearts.
 
@@ -30,14 +30,14 @@ def open_cohort(text: str, *, seed: int = 0) -> SourceCohort:
     InputError
         If the kind is unknown, or what the cohort itself refuses.
     """
-    kind, _, place = text.partition(":")
+    kind, _, place = str(text).partition(":")
     if kind not in _KINDS or not place:
         raise InputError(
             "COHORT", expected="hearts:COUNT, acdc:DIR, mnms:DIR, nifti:DIR or tissues:DIR", got=repr(text)
         )
     if kind == "hearts":
-        if not place.isdecimal():
-            raise InputError("COHORT", expected="hearts:COUNT, such as hearts:400", got=repr(text))
+        if not place.isdecimal() or len(place) > 99:  # Python reads and writes no number of thousands of digits
+            raise InputError("COHORT", expected="hearts:COUNT, such as hearts:400", got=repr(text)[:99])
         return VirtualHearts(int(place), seed=seed)
     return _open_files(kind, Path(place))
 

@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -132,6 +133,7 @@ def test_an_existing_output_folder_is_refused(command, capsys, tmp_path) -> None
         (PartialError("half done."), 3, "half done."),
         (DamageError("two\nlines"), 4, "two lines"),
         (OSError(28, "No space left on device"), 1, "No space left"),
+        (PermissionError(13, "Permission denied", "some/file"), 1, "synthgen: some/file: Permission denied."),
         (ZeroDivisionError("by zero"), 1, "unexpected ZeroDivisionError: by zero"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
@@ -152,17 +154,31 @@ def test_every_failure_is_one_line_and_its_code(error, code, said, capsys, monke
     assert err.strip().count("\n") == 0
 
 
+@pytest.fixture
+def signals_as_before() -> Iterator[None]:
+    """Give both signals back what they did."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_as_before")
 def test_a_late_interrupt_does_not_change_the_code(monkeypatch) -> None:
     """What a command ended with stays the exit code, also when Ctrl-C is pressed again while the process ends."""
     monkeypatch.setattr(cli, "run", lambda: 3)
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        signal.raise_signal(signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    signal.raise_signal(signal.SIGINT)
     assert end.value.code == 3
+
+
+@pytest.mark.usefixtures("signals_as_before")
+def test_a_batch_system_stops_a_command_as_ctrl_c_does(monkeypatch) -> None:
+    """SIGTERM interrupts where SIGINT would, so that what can go on says so; it is no second way of dying."""
+    monkeypatch.setattr(cli, "run", lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        cli.main()
 
 
 def test_debug_shows_the_traceback(capsys, monkeypatch) -> None:

@@ -28,6 +28,13 @@ def test_one_holder_at_a_time(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_where_nobody_may_write_is_told(tmp_path):
+    """The folder that was asked for is named, not the file of the lock."""
+    (tmp_path / "file").touch()
+    with pytest.raises(SynthgenError, match=r"file/cohort: cannot be written \(Not a directory\)"):
+        FolderLock(tmp_path / "file" / "cohort")
+
+
 def test_a_killed_holder_holds_nothing(tmp_path, child_environment):
     """Another process's lock is respected while it lives and gone when it is killed, though its file stays."""
     command = [sys.executable, "-c", HOLD, str(tmp_path / "cohort")]

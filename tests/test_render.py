@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
@@ -158,6 +159,31 @@ def test_a_rendering_refuses_what_cannot_be_made() -> None:
         with pytest.raises(InputError):
             asked(**wrong)
     assert asked(vendors=(Vendor.A, Vendor.D, Vendor.A)).vendors == (Vendor.A, Vendor.D)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"copies": 1.5}, "copies: expected a whole number from 1 to 1048576, got 1.5"),
+        ({"copies": "x"}, "copies: expected a whole number from 1 to 1048576, got 'x'"),
+        ({"copies": True}, "copies: expected a whole number"),
+        ({"seed": 1.5}, "seed: expected a whole number from 0 to 9223372036854775807, got 1.5"),
+        ({"seed": 10**23}, "seed: expected a whole number from 0 to 9223372036854775807, got 1000"),
+        ({"varied": "no"}, "varied: expected True or False, got 'no'"),
+    ],
+)
+def test_a_rendering_refuses_what_is_no_number(wrong, expected) -> None:
+    """It does so at once, in one line that says all limits."""
+    make = inspect.unwrap(Rendering.__init__)  # without the tests' own type checker
+    with pytest.raises(InputError, match=expected):
+        make(object.__new__(Rendering), **wrong)
+
+
+def test_a_rendering_takes_numbers_of_numpy() -> None:
+    """They end up as plain ones, which JSON can hold."""
+    rendering = object.__new__(Rendering)
+    inspect.unwrap(Rendering.__init__)(rendering, copies=np.int64(2), seed=np.uint8(3))
+    assert json.dumps([rendering.copies, rendering.seed]) == "[2, 3]"
 
 
 def test_what_must_be_known_goes_with_every_export(rendered, tmp_path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from synthgen.cohorts.conventions import Convention, check_codes, check_geometry, to_tissue
 from synthgen.cohorts.orientation import find_move
-from synthgen.errors import InputError
+from synthgen.errors import InputError, writing_failed
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
 from synthgen.lock import FolderLock
 from synthgen.subjects import Body, SourceSubject
@@ -123,24 +123,33 @@ def parse_number(source: Path, what: str, text: str, limits: tuple[float, float]
 def staged_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder to write into, and give it its final name when the block ends well; remove it when it does not.
 
-    It lies beside `folder`, under a hidden name with the number of this process.
+    It lies beside `folder`, under a hidden name.
 
     Raises
     ------
     InputError
         If `folder` exists and holds something, or another process is writing it.
+    SynthgenError
+        If the file system refuses to write.
     """
     target = Path(os.path.realpath(folder))  # has a name, which `.` has not
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise writing_failed(target, error) from error
     with FolderLock(target):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise InputError(folder, expected="a new or empty folder", got="something in its place")
-        staged = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        rmtree(staged, ignore_errors=True)  # of a killed process that had the same number
-        staged.mkdir()
+        staged = target.with_name(f".{target.name}.partial")
+        rmtree(staged, ignore_errors=True)  # of a killed process: nobody else writes here
         try:
+            staged.mkdir()
             yield staged
             _publish(staged, target)
+        except OSError as error:
+            if error.filename is not None:  # it says itself of which file it is, perhaps one that is only read
+                raise
+            raise writing_failed(folder, error) from error
         finally:
             rmtree(staged, ignore_errors=True)
 

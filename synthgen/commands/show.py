@@ -46,11 +46,15 @@ _INDICES = {
 def show(path: Path, sheet: Path | None, rows: int, as_json: bool) -> None:
     """Say what is in PATH: the folder of a dataset or a bundle, or the name of a bundle that comes with the program."""
     unfinished = bool(path.name) and path.with_name(f"{path.name}.partial").is_dir()
-    if not (path.exists() or unfinished) and path.name != str(path):
-        raise InputError(path, expected="a dataset, a bundle or the name of one", got="nothing of that name")
-    if (path / "bundle.json").exists() or not (path.exists() or unfinished):
-        from synthgen.networks.bundle import load_bundle
+    there = path.exists() or unfinished
+    if (path / "bundle.json").exists() or not there:
+        from synthgen.networks.bundle import load_bundle, shipped_bundles
 
+        if not there and str(path) not in shipped_bundles():
+            expected = f"a dataset, a bundle or the name of one ({', '.join(shipped_bundles())})"
+            raise InputError(path, expected=expected, got="nothing of that name")
+        if sheet is not None:
+            raise InputError("--sheet", expected="a dataset to draw", got=f"bundle {path}")
         bundle = load_bundle(str(path))
         emit(_describe_bundle(bundle), table(_tell_bundle(bundle)), as_json=as_json)
         return

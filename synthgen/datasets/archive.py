@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from synthgen.datasets.documents import MAX_DOCUMENT_BYTES, parse_document
-from synthgen.datasets.files import read_bytes, sync_folder, write_new, writing_failed
+from synthgen.datasets.files import read_bytes, sync_folder, write_new
 from synthgen.datasets.manifest import MANIFEST, Manifest
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import FileEntry, SubjectRecord
 from synthgen.datasets.verify import verify
 from synthgen.datasets.writer import refuse_inside
-from synthgen.errors import DamageError, InputError
+from synthgen.errors import DamageError, InputError, writing_failed
 from synthgen.lock import FolderLock
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time that ZIP can say: nothing in a dataset depends on time

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, SupportsIndex
 
 import numpy as np
 import torch
 import torchio as tio
 from numpy.typing import NDArray
 
+from synthgen.counts import whole_number
 from synthgen.datasets.containers import read_volume, store_of
 from synthgen.datasets.manifest import RecordEntry, load_manifest
 from synthgen.datasets.record import SubjectEntry
@@ -142,12 +145,12 @@ class SyntheticCohort(tio.SubjectsDataset):
 
     def subset(
         self,
-        indices: Sequence[int] | None = None,
+        indices: Iterable[SupportsIndex] | None = None,
         *,
         pathology: Pathology | str | None = None,
         vendor: Vendor | str | None = None,
         phase: Phase | str | None = None,
-        subject_ids: Sequence[str] | None = None,
+        subject_ids: Iterable[str] | None = None,
     ) -> Self:
         """Return the items that meet every condition given, as a cohort with the same transform. Reads nothing.
 
@@ -161,28 +164,24 @@ class SyntheticCohort(tio.SubjectsDataset):
         InputError
             If nothing is left, an id is unknown, a name is not in its vocabulary, or a value is of the wrong kind.
         """
-        wanted = {
-            "pathology": pathology and Pathology.parse(pathology).value,
-            "vendor": vendor and Vendor.parse(vendor).value,
-            "phase": phase and Phase.parse(phase).value,
-        }
-        wanted = {name: value for name, value in wanted.items() if value}
-        allowed = None if subject_ids is None else self._checked_ids(subject_ids)
+        conditions = (("pathology", Pathology, pathology), ("vendor", Vendor, vendor), ("phase", Phase, phase))
+        wanted = {name: kind.parse(value).value for name, kind, value in conditions if value is not None}
+        ids = None if subject_ids is None else self._checked_ids(_listed(subject_ids, "ids"))
+        places = None if indices is None else self._checked_places(_listed(indices, "places"))
         everything = self.dry_iter()
-        chosen = everything if indices is None else [everything[place] for place in self._checked_places(indices)]
+        chosen = everything if places is None else [everything[place] for place in places]
         kept = [
             subject
             for subject in chosen
             if all(subject.get(name) == value for name, value in wanted.items())
-            and (allowed is None or subject["subject_id"] in allowed)
+            and (ids is None or subject["subject_id"] in ids)
         ]
         if not kept:
-            raise InputError(
-                "subset", expected="at least one subject", got=f"none with {wanted or subject_ids or indices}"
-            )
+            got = f"none with {wanted or reprlib.repr(ids or places)}"
+            raise InputError("subset", expected="at least one subject", got=got)
         return self._like(kept)
 
-    def split(self, *fractions: float, seed: int = 0) -> tuple[Self, ...]:
+    def split(self, *fractions: float, seed: SupportsIndex = 0) -> tuple[Self, ...]:
         """Divide the subjects into parts of these fractions, class by class.
 
         Both phases of a subject stay together, and so do subjects with the same heart: styles of one anatomy, or
@@ -198,10 +197,11 @@ class SyntheticCohort(tio.SubjectsDataset):
         Raises
         ------
         InputError
-            If the fractions are wrong or a part would be empty.
+            If the fractions are wrong, the seed is no whole number from 0, or a part would be empty.
         """
         if not fractions or not (min(fractions) > 0 and sum(fractions) <= 1 + 1e-9):  # NaN is refused too
             raise InputError("split", expected="positive fractions that sum to at most 1", got=f"{fractions}")
+        root = whole_number("seed", seed, 0)
         hearts: dict[str, dict[str, list[str]]] = {pathology: {} for pathology in Pathology}
         for subject in self.dry_iter():
             ids = hearts[str(subject["pathology"])].setdefault(str(subject["heart"]), [])
@@ -212,7 +212,7 @@ class SyntheticCohort(tio.SubjectsDataset):
         given = np.zeros(len(quota))
         for number, pathology in enumerate(Pathology):
             members = sorted(hearts[pathology].values())
-            numpy_stream(seed, subject=number, stage=Stage.SPLIT).shuffle(members)
+            numpy_stream(root, subject=number, stage=Stage.SPLIT).shuffle(members)
             for ids in members:
                 # to the part that is furthest behind: sizes come out exact over all, and nearly so in every class
                 part = int(np.argmax(quota * (given.sum() + 1) - given))
@@ -224,19 +224,16 @@ class SyntheticCohort(tio.SubjectsDataset):
             raise InputError("split", expected="a heart for every part", got=got)
         return tuple(self.subset(subject_ids=part) for part in parts)
 
-    def _checked_ids(self, subject_ids: Sequence[str]) -> set[str]:
-        unknown = [subject_ids] if isinstance(subject_ids, str) else sorted(set(subject_ids) - set(self.subject_ids))
-        if unknown:
-            expected = f"at least one id and only ids of this cohort, such as {self.subject_ids[0]}"
-            raise InputError("subset", expected=expected, got=f"{unknown[0]!r}")
+    def _checked_ids(self, subject_ids: Sequence[object]) -> set[object]:
+        known = set(self.subject_ids)
+        for subject_id in subject_ids:
+            if not isinstance(subject_id, str) or subject_id not in known:
+                expected = f"at least one id and only ids of this cohort, such as {self.subject_ids[0]}"
+                raise InputError("subset", expected=expected, got=reprlib.repr(subject_id))
         return set(subject_ids)
 
-    def _checked_places(self, indices: Sequence[int]) -> list[int]:
-        count = len(self)
-        if any(isinstance(index, bool | np.bool_) or not -count <= index < count for index in indices):
-            got = f"{indices!r}"[:80]
-            raise InputError("subset", expected=f"a list of places below {count}, no mask", got=got)
-        return [int(index) for index in indices]
+    def _checked_places(self, indices: Sequence[object]) -> list[int]:
+        return [whole_number("subset, place", index, -len(self), len(self) - 1) for index in indices]
 
     def _like(self, subjects: Sequence[tio.Subject]) -> Self:
         return type(self)(subjects, transform=self._transform, load_getitem=self.load_getitem)
@@ -286,6 +283,14 @@ def open_dataset(
                 tio.Subject(**_images(container, root, lean, phase), phase=phase.value, **facts) for phase in Phase
             )
     return SyntheticCohort(subjects, transform=transform)
+
+
+def _listed(values: object, what: str) -> list[object]:
+    """Return as a list what may be an iterator, good for one pass; InputError for a text and what is no list."""
+    if isinstance(values, Iterable) and not isinstance(values, str):
+        with suppress(TypeError):  # of an array without dimensions
+            return list(values)
+    raise InputError("subset", expected=f"a list of {what}", got=reprlib.repr(values))
 
 
 def _images(container: str, root: Path, entry: SubjectEntry, phase: Phase) -> dict[str, tio.Image]:

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from synthgen.errors import DamageError, InputError, SynthgenError
+from synthgen.errors import DamageError, InputError
 
 IDENTIFIER = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?$"
 """What a subject id may look like, because it becomes a folder name: no separators, no leading or trailing dot."""
@@ -136,8 +136,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def writing_failed(path: Path, error: OSError) -> SynthgenError:
-    """Return the error to raise when the file system refuses to write."""
-    return SynthgenError(f"{path}: cannot be written ({error.strerror or error}).")

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from synthgen.datasets.manifest import COLOURS
 from synthgen.datasets.reader import StoredDataset
-from synthgen.errors import InputError
+from synthgen.errors import InputError, writing_failed
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
 from synthgen.subjects import SyntheticSubject
 
@@ -58,9 +58,16 @@ def draw_sheet(subjects: Sequence[SyntheticSubject] | StoredDataset, *, rows: in
 
 
 def save_sheet(subjects: Sequence[SyntheticSubject] | StoredDataset, path: Path | str, *, rows: int = 5) -> Path:
-    """Write the preview as a PNG file and return its path."""
+    """Write the preview as a PNG file, whole or not at all, and return its path; SynthgenError if that fails."""
     target = Path(path)
-    target.write_bytes(png_bytes(draw_sheet(subjects, rows=rows)))
+    data = png_bytes(draw_sheet(subjects, rows=rows))
+    staged = target.with_name(f".{target.name}.partial")
+    try:
+        staged.write_bytes(data)
+        staged.replace(target)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise writing_failed(target, error) from error
     return target
 
 

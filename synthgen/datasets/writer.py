@@ -25,7 +25,6 @@ from synthgen.datasets.files import (
     check_relative,
     sync_folder,
     write_atomic,
-    writing_failed,
 )
 from synthgen.datasets.manifest import (
     MANIFEST,
@@ -43,7 +42,7 @@ from synthgen.datasets.record import FileEntry, SubjectEntry, SubjectRecord
 from synthgen.datasets.staging import stage_subject, store_subject
 from synthgen.datasets.store import StoredSubject
 from synthgen.datasets.verify import is_whole
-from synthgen.errors import DamageError, InputError, PartialError, SynthgenError
+from synthgen.errors import DamageError, InputError, PartialError, SynthgenError, writing_failed
 from synthgen.lock import FolderLock
 from synthgen.subjects import SyntheticSubject
 

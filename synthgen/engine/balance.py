@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from synthgen.engine.recipe import LARGEST_COUNT, Condition, Method
+from synthgen.counts import LARGEST_COUNT
+from synthgen.engine.recipe import Condition, Method
 from synthgen.errors import InputError
 from synthgen.labels import Pathology, Vendor
 

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
+from synthgen.counts import LARGEST_COUNT
 from synthgen.engine.anatomies import ANATOMIES_FILE
-from synthgen.engine.recipe import LARGEST_COUNT, Condition, Method, Recipe, RendererName
+from synthgen.engine.recipe import Condition, Method, Recipe, RendererName
 from synthgen.engine.styles import length_of, vendors_of
 from synthgen.errors import InputError
 from synthgen.factors.copula import Correlation

@@ -18,13 +18,12 @@ from pydantic import (
     model_validator,
 )
 
+from synthgen.counts import LARGEST_COUNT
 from synthgen.errors import InputError
 from synthgen.factors.copula import Correlation
 from synthgen.labels import Pathology, Vendor
 
 _LARGEST_FILE = 1 << 20
-LARGEST_COUNT = 1 << 20
-"""Subjects of one condition; with its 32-bit key it makes numbers that every JSON reader keeps exactly."""
 
 Method = Literal["latent", "mix"]
 RendererName = Literal["spade", "sdnet"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synthgen.errors import InputError
+from synthgen.errors import InputError, writing_failed
 
 SPLIT_FILE, RESULTS_FILE = "split.json", "results.json"
 
@@ -29,17 +29,24 @@ def claim_folder(folder: Path, described: Mapping[str, object], *, file: str = S
         If the folder holds something else, or a study of which a value differs; the message names which.
     """
     note = folder / file
-    if folder.exists() and not (folder.is_dir() and (note.exists() or not any(folder.iterdir()))):
+    if folder.exists() and not (folder.is_dir() and (note.exists() or set(folder.iterdir()) <= {_staged(note)})):
         raise InputError(folder, expected="a new folder, or that of the same study", got="something else")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise writing_failed(folder, error) from error
     if not note.exists():
         write_json(note, described)
         return
     try:
         there = json.loads(note.read_text(encoding="utf-8"))
-        got = {name: there[name] for name in described}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        lacking = [key for key in described if key not in there]
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(note, expected="the split of a study", got=f"a file that is none ({error!r})") from error
+    if lacking:
+        other = f"one that says nothing of {', '.join(lacking)}"
+        raise InputError(note, expected="the same study", got=other, hint="Choose another --out")
+    got = {name: there[name] for name in described}
     if got != dict(described):
         changed = ", ".join(name for name in described if got[name] != described[name])
         raise InputError(note, expected="the same study", got=f"another {changed}", hint="Choose another --out")
@@ -47,9 +54,17 @@ def claim_folder(folder: Path, described: Mapping[str, object], *, file: str = S
 
 def write_json(file: Path, content: Mapping[str, object]) -> None:
     """Write `content`, whole or not at all; a number that was not measured, NaN, becomes null, which JSON has."""
-    staged = file.with_suffix(".partial")
-    staged.write_text(json.dumps(_measured(content), indent=1, allow_nan=False), encoding="utf-8")
-    staged.replace(file)
+    staged = _staged(file)
+    try:
+        staged.write_text(json.dumps(_measured(content), indent=1, allow_nan=False), encoding="utf-8")
+        staged.replace(file)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise writing_failed(file, error) from error
+
+
+def _staged(file: Path) -> Path:
+    return file.with_suffix(".partial")
 
 
 def read_scores(file: Path) -> dict[str, Any]:

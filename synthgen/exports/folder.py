@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from synthgen.datasets.files import sync_folder, writing_failed
-from synthgen.errors import InputError
+from synthgen.datasets.files import sync_folder
+from synthgen.errors import InputError, writing_failed
 from synthgen.lock import FolderLock
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, SupportsIndex
 
+from synthgen.counts import LARGEST_COUNT, whole_number
 from synthgen.errors import InputError
 from synthgen.hearts import geometry as heart_geometry
 from synthgen.hearts.population import sample
@@ -32,7 +33,7 @@ class VirtualHearts:
     Parameters
     ----------
     count
-        Number of subjects, at least 1.
+        Number of subjects, from 1 to `LARGEST_COUNT`.
     seed
         Root seed, at least 0.
     pathologies, vendors
@@ -48,7 +49,7 @@ class VirtualHearts:
     Raises
     ------
     InputError
-        If a number is out of range, or a vocabulary is empty or has an unknown name.
+        If a number is out of range or not whole, or a vocabulary is empty or has an unknown name.
     """
 
     name = "virtual hearts"
@@ -59,27 +60,27 @@ class VirtualHearts:
 
     def __init__(
         self,
-        count: int,
+        count: SupportsIndex,
         *,
-        seed: int = 0,
+        seed: SupportsIndex = 0,
         pathologies: Sequence[Pathology] | None = None,
         vendors: Sequence[Vendor] | None = None,
-        pixels: int = DEFAULT_PIXELS,
+        pixels: SupportsIndex = DEFAULT_PIXELS,
         spacing_mm: float | None = DEFAULT_PIXEL_MM,
         artefacts: bool = True,
     ) -> None:
         self.pathologies = tuple(map(Pathology.parse, Pathology if pathologies is None else pathologies))
         self.vendors = tuple(map(Vendor.parse, Vendor if vendors is None else vendors))
-        _require(isinstance(count, int), "count", "a whole number", count)
-        _require(count >= 1, "count", "at least 1 subject", count)
-        _require(seed >= 0, "seed", "an integer of at least 0", seed)
-        _require(pixels >= 64, "pixels", "at least 64", pixels)
+        self.count = whole_number("count", count, 1, LARGEST_COUNT)
+        self.seed = whole_number("seed", seed, 0)
+        self.pixels = whole_number("pixels", pixels, 64)
         _require(spacing_mm is None or 0.5 <= spacing_mm <= 4.0, "spacing_mm", "0.5 to 4 mm", spacing_mm)
         _require(bool(self.pathologies), "pathologies", "at least one", "none")
         _require(bool(self.vendors), "vendors", "at least one", "none")
-        self.subject_pathologies = [self.pathologies[i % len(self.pathologies)] for i in range(count)]
-        self.subject_vendors = [self.vendors[(i // len(self.pathologies)) % len(self.vendors)] for i in range(count)]
-        self.count, self.seed, self.pixels, self.spacing_mm, self.artefacts = count, seed, pixels, spacing_mm, artefacts
+        self.subject_pathologies = [self.pathologies[i % len(self.pathologies)] for i in range(self.count)]
+        turns = (i // len(self.pathologies) for i in range(self.count))
+        self.subject_vendors = [self.vendors[turn % len(self.vendors)] for turn in turns]
+        self.spacing_mm, self.artefacts = spacing_mm, artefacts
 
     def fingerprint(self) -> str:
         """Return everything that decides what the cohort holds; the size last, since it moves no subject."""

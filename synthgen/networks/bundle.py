@@ -286,6 +286,11 @@ def bundle_of(name_or_folder: str | Path, hashes: object) -> Bundle:
     return found
 
 
+def shipped_bundles() -> list[str]:
+    """Return the names of the bundles that come with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{DESCRIPTION}"))
+
+
 def load_bundle(name_or_folder: str | Path) -> Bundle:
     """Open a bundle and check every file in it.
 
@@ -309,7 +314,7 @@ def load_bundle(name_or_folder: str | Path) -> Bundle:
     folder = SHIPPED / text if shipped else Path(name_or_folder)
     path = folder / DESCRIPTION
     if not path.is_file():
-        known = ", ".join(sorted(p.parent.name for p in SHIPPED.glob(f"*/{DESCRIPTION}"))) or "none"
+        known = ", ".join(shipped_bundles()) or "none"
         raise InputError(text, expected=f"a folder with {DESCRIPTION} or one of: {known}", got="neither")
     if path.is_symlink() or path.stat().st_size > MAX_DESCRIPTION_BYTES:
         raise InputError(

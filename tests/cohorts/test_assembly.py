@@ -1,12 +1,11 @@
 """What readers and writers of cohorts share: a folder that appears whole."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from synthgen.cohorts.assembly import staged_folder
-from synthgen.errors import InputError
+from synthgen.errors import InputError, SynthgenError
 
 
 def names(folder):
@@ -48,10 +47,10 @@ def test_two_cannot_write_one_folder(tmp_path):
 
 
 def test_what_a_killed_run_left_is_no_obstacle_and_what_is_not_ours_stays(tmp_path):
-    """A folder that is called like unfinished work is somebody's; the remains of the same process number are not."""
+    """A folder that is called like unfinished work is somebody's; the hidden remains of another process are not."""
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / "mine").touch()
-    left = tmp_path / f".out.{os.getpid()}.partial"
+    left = tmp_path / ".out.partial"
     left.mkdir()
     (left / "half").touch()
     with staged_folder(tmp_path / "out") as staged:
@@ -67,3 +66,15 @@ def test_the_folder_one_is_in_can_be_written(tmp_path, monkeypatch):
     with staged_folder(Path()) as staged:
         (staged / "one").touch()
     assert names(Path()) == ["one"]
+
+
+def test_a_disk_that_refuses_is_told(tmp_path):
+    """An error that names no file is said of the folder; one that names its file, read or written, is left as it is."""
+    (tmp_path / "file").touch()
+    errors = (OSError(28, "No space left on device"), PermissionError(13, "Permission denied", "input.nii"))
+    for error, expected in zip(errors, (SynthgenError, PermissionError), strict=True):
+        with pytest.raises(expected, match=r"out: cannot be written|input\.nii"), staged_folder(tmp_path / "out"):
+            raise error
+    with pytest.raises(SynthgenError, match="cannot be written"), staged_folder(tmp_path / "file" / "out"):
+        pass
+    assert names(tmp_path) == ["file"]

@@ -10,9 +10,9 @@ import pytest
 from synthgen import cli
 from synthgen.cohorts.acdc import Acdc
 from synthgen.cohorts.mnms import Mnms
-from synthgen.commands.fit import open_cohort
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.simulate import simulate
+from synthgen.sources import open_cohort
 
 module = import_module("synthgen.fit")
 

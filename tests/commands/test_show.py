@@ -60,6 +60,15 @@ def test_the_shipped_bundle_is_told(capsys) -> None:
     assert "Apache-2.0" in out
 
 
+def test_what_cannot_be_shown_is_named(tmp_path, capsys, monkeypatch) -> None:
+    """A mistyped name may have meant a dataset or a bundle, and a bundle has nothing to draw."""
+    monkeypatch.chdir(tmp_path)
+    for arguments, said in ((["nope"], "a dataset, a bundle"), (["default", "--sheet", "x.png"], "a dataset to draw")):
+        assert cli.run(["show", *arguments]) == 2
+        assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unfinished_dataset_is_said_to_be_one(tmp_path, capsys) -> None:
     """Where only the work of an interrupted command lies, the message says how to go on."""
     (tmp_path / "cohort.partial").mkdir()

@@ -39,6 +39,7 @@ def test_mistakes_are_one_line(published, tmp_path, capsys) -> None:
         ("replay", published, "--all", "heart-0-00000"),
         ("pack", published, tmp_path / "x.tgz"),
         ("unpack", tmp_path / "none.zip"),
+        ("unpack", published / "manifest.json"),
         ("extend", published, "--count", "0"),
         ("diff", published, tmp_path / "none"),
         ("export", published, "--to", "hdf5", "--out", published),

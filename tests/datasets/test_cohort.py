@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import multiprocessing
 import pickle  # noqa: TID251 - torch's loaders pickle datasets; what is read here was written here
@@ -277,13 +278,49 @@ def test_subsets_are_cohorts(cohort, reads):
         {"indices": [20]},
         {"subject_ids": "syn-0001"},
         {"subject_ids": ["syn-0001", "nobody"]},
+        {"subject_ids": [["syn-0001"], 3]},
+        {"subject_ids": 3},
+        {"indices": torch.tensor([True] * 10)},
+        {"indices": np.array([True] * 10)},
+        {"indices": [1.5]},
+        {"indices": ["1"]},
+        {"indices": "1"},
+        {"indices": 3},
+        {"indices": torch.tensor(3)},
+        {"indices": torch.zeros(2, 3, dtype=torch.int64)},
+        {"indices": iter([0, 20])},
+        {"indices": []},
     ],
 )
 def test_what_is_no_place_and_no_id_is_refused(cohort, wrong):
     """A mask is not taken for the places 0 and 1, a text not for a list of letters, an unknown id not dropped."""
     with pytest.raises(InputError, match="subset"):
-        cohort.subset(**wrong)
+        inspect.unwrap(SyntheticCohort.subset)(cohort, **wrong)  # without the tests' own type checker
     assert [s["subject_id"] for s in cohort.subset([0, -1]).dry_iter()] == ["syn-0000", "syn-0009"]
+
+
+@pytest.mark.parametrize("kind", [iter, tuple, np.array, torch.tensor])
+def test_places_and_ids_come_in_any_list(cohort, kind):
+    """An iterator is not used up by the check, and numbers of numpy and torch are places."""
+    assert [s["subject_id"] for s in cohort.subset(kind([4, -1])).dry_iter()] == ["syn-0002", "syn-0009"]
+    if kind is not torch.tensor:
+        assert cohort.subset(subject_ids=kind(["syn-0003", "syn-0001"])).subject_ids == ("syn-0001", "syn-0003")
+
+
+@pytest.mark.parametrize("name", ["pathology", "vendor", "phase"])
+@pytest.mark.parametrize("wrong", ["", 0, False, ["HCM"], b"A"])
+def test_a_condition_that_is_no_name_is_refused(cohort, name, wrong):
+    """Neither an empty name nor what is no text is taken for no condition."""
+    with pytest.raises(InputError, match=f"{name}: expected one of"):
+        inspect.unwrap(SyntheticCohort.subset)(cohort, **{name: wrong})
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "1", True, None])
+def test_a_split_refuses_a_seed_that_is_none(cohort, seed):
+    """A seed is a whole number from 0, of numpy too."""
+    with pytest.raises(InputError, match="seed: expected a whole number from 0"):
+        inspect.unwrap(SyntheticCohort.split)(cohort, 0.5, 0.5, seed=seed)
+    assert cohort.split(0.5, seed=np.int64(3))[0].subject_ids == cohort.split(0.5, seed=3)[0].subject_ids
 
 
 def test_splits_divide_subjects_class_by_class(cohort):

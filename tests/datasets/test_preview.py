@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from synthgen.datasets.manifest import COLOURS
 from synthgen.datasets.preview import TILE, draw_sheet, heart_slice, overlay, png_bytes, save_sheet, varied
 from synthgen.datasets.reader import StoredDataset
-from synthgen.errors import InputError
+from synthgen.errors import InputError, SynthgenError
 from synthgen.labels import Pathology, Tissue, Vendor
 
 
@@ -46,6 +47,21 @@ def test_the_published_preview_is_a_png(published, tmp_path):
         assert image.format == "PNG"
     with Image.open(save_sheet(StoredDataset(published), tmp_path / "sheet.png", rows=1)) as image:
         assert image.format == "PNG"
+
+
+def test_a_full_disk_leaves_the_old_picture(published, tmp_path, monkeypatch):
+    """What was there stays, nothing half written lies beside it, and the message names the picture."""
+    (tmp_path / "sheet.png").write_bytes(b"old")
+
+    def refuse(path, data):
+        with path.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(SynthgenError, match=r"sheet\.png: cannot be written"):
+        save_sheet(StoredDataset(published), tmp_path / "sheet.png", rows=1)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("sheet.png", b"old")]
 
 
 def test_a_published_preview_has_as_many_rows_as_asked_for(write_dataset, tmp_path):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from synthgen.counts import LARGEST_COUNT
 from synthgen.errors import InputError
 from synthgen.hearts import geometry as heart_geometry
 from synthgen.hearts.population import sample
@@ -15,6 +20,7 @@ from synthgen.hearts.styles import draw_style
 from synthgen.hearts.thorax import chest_wall
 from synthgen.hearts.virtual_hearts import VirtualHearts
 from synthgen.labels import HEART, Pathology, Phase, Sex, Tissue, Vendor
+from synthgen.sources import open_cohort
 from synthgen.subjects import SourceCohort
 
 
@@ -194,12 +200,50 @@ def test_classes_and_vendors_are_balanced() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"count": 0}, {"count": 1, "seed": -1}, {"count": 1, "pixels": 8}, {"count": 1, "spacing_mm": 9.0}]
+    "wrong",
+    [
+        {"count": 0},
+        {"count": 1, "seed": -1},
+        {"count": 1, "pixels": 8},
+        {"count": 1, "spacing_mm": 9.0},
+        {"count": LARGEST_COUNT + 1},
+        {"count": 10**11},
+        {"count": True},
+        {"count": torch.tensor(True)},
+        {"count": 2.0},
+        {"count": "2"},
+        {"count": 2, "seed": 1.5},
+        {"count": 2, "pixels": 64.5},
+    ],
 )
 def test_wrong_arguments_are_refused(wrong) -> None:
-    """Numbers out of range are input errors that name the option."""
-    with pytest.raises(InputError):
-        VirtualHearts(**wrong)
+    """Numbers out of range, and what is no whole number, are input errors that name the option."""
+    option = list(wrong)[-1]
+    with pytest.raises(InputError, match=f"{option}: expected"):
+        inspect.unwrap(VirtualHearts.__init__)(object.__new__(VirtualHearts), **wrong)  # without the tests' own checker
+
+
+def test_the_largest_cohort_can_be_had() -> None:
+    """Its vocabularies are told without a subject being made."""
+    assert len(VirtualHearts(LARGEST_COUNT).subject_vendors) == LARGEST_COUNT
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, torch.tensor])
+def test_whole_numbers_of_numpy_and_torch_are_taken(kind) -> None:
+    """They give the cohort that plain numbers give."""
+    assert VirtualHearts(kind(3), seed=kind(7)).fingerprint() == VirtualHearts(3, seed=7).fingerprint()
+
+
+@pytest.mark.parametrize("text", [None, 3, Path("hearts"), "hearts:99999999999", "hearts:" + 5000 * "9", "hearts:-1"])
+def test_what_names_no_cohort_is_refused(text) -> None:
+    """What is no text, and a count that nobody can want, are input errors."""
+    with pytest.raises(InputError, match="expected"):
+        inspect.unwrap(open_cohort)(text)
+
+
+def test_a_path_is_taken_as_its_text() -> None:
+    """`Path("hearts:2")` is `hearts:2`."""
+    assert len(open_cohort(Path("hearts:2"))) == 2
 
 
 def test_index_beyond_the_end() -> None:
