@@ -30,7 +30,7 @@ _Member = TypeVar("_Member", bound="_Vocabulary")  # typing.Self is not understo
 
 class _Vocabulary(StrEnum):
     @classmethod
-    def parse(cls: type[_Member], text: str, *, subject: str = "") -> _Member:
+    def parse(cls: type[_Member], text: object, *, subject: str = "") -> _Member:
         """Return the member written as `text` (case-insensitive).
 
         Raises

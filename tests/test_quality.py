@@ -146,7 +146,7 @@ def test_the_command_prints_both_tables(folder: Path, capsys, monkeypatch) -> No
     """Arms with their measures, then differences to the first."""
     import synthgen.commands.evaluate as module
 
-    monkeypatch.setattr(module, "open_cohort", lambda _text, seed: hearts())
+    monkeypatch.setattr(module, "cohort_of", lambda _text, seed, quiet: hearts())
     arms = [word for arm in ARMS for word in ("--arm", arm)]
     line = ["evaluate", "quality", "hearts:10", "--out", str(folder), "--preset", "tiny", "--samples", "8", *arms]
     assert cli.run(line) == 0

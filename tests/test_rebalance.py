@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_what_is_added_is_what_was_planned(done: Outcome) -> None:
         assert any(np.abs(drawn.images[p] - original.images[p]).max() > 0.1 for p in Phase)
 
 
-def test_rendered_subjects_alone_train_in_their_arm(monkeypatch, done: Outcome) -> None:
+def test_rendered_subjects_alone_train_in_their_arm(monkeypatch, done: Outcome, tmp_path: Path) -> None:
     """Observers of that arm are given new images of the original subjects and what is generated, no original image."""
     seen = {}
 
@@ -145,7 +146,7 @@ def test_rendered_subjects_alone_train_in_their_arm(monkeypatch, done: Outcome) 
         return dict(done.arms[0].subjects[0])
 
     monkeypatch.setattr("synthgen.evaluation.observer.Observer.observe", observe)
-    run(done.folder, arms=(LATENT, RENDERED), seeds=1)
+    run(shutil.copytree(done.folder, tmp_path / "study"), arms=(LATENT, RENDERED), seeds=1)
     originals = json.loads((done.folder / SPLIT_FILE).read_text())["train"]
     assert seen[LATENT][:3] == originals
     assert len(seen[RENDERED]) == 4

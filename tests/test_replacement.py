@@ -237,7 +237,7 @@ def test_transfer_trains_on_one_cohort_and_tests_on_all_of_another(tmp_path: Pat
     assert (outcome.arms[0].trained, len(outcome.arms[0].subjects[0])) == (2, 4)
     dataset = simulate(TEST, tmp_path / "set", workers=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("synthgen.commands.replacement.open_cohort", lambda _text, seed: COHORT)
+        patch.setattr("synthgen.commands.replacement.cohort_of", lambda _text, seed, quiet: COHORT)
         line = ["evaluate", "transfer", str(dataset), "hearts:4", "--seeds", "1", "--out", str(tmp_path / "b")]
         patch.setattr("synthgen.study_sources.TIERS", {"small": study.sizes})
         assert cli.run(line) == 0

@@ -90,7 +90,7 @@ def test_the_command_prints_both_tables(dataset: Path, study: tuple[Path, Recogn
     """Rows of held-out subjects and of the dataset, a share each, and one document with `--json`."""
     import synthgen.commands.evaluate as module
 
-    monkeypatch.setattr(module, "open_cohort", lambda _text, seed: hearts(20, seed))
+    monkeypatch.setattr(module, "cohort_of", lambda _text, seed, quiet: hearts(20, seed))
     line = ["evaluate", "vendors", str(dataset), "hearts:20", "--out", str(study[0]), "--samples", str(SAMPLES)]
     assert cli.run(line) == 0
     out = capsys.readouterr().out
