@@ -17,7 +17,7 @@ from synthgen.cohorts.nifti import read_frames, write_frames
 from synthgen.cohorts.nifti_folder import write_subjects
 from synthgen.cohorts.orientation import pose_by_affine
 from synthgen.engine.tissue_maps import label_tissues, segmentor_of, tissue_map
-from synthgen.errors import InputError
+from synthgen.errors import InputError, writing_failed
 from synthgen.evaluation.overlap import Spread, dice_of_subject, summarise
 from synthgen.labels import Phase
 from synthgen.networks.bundle import load_bundle
@@ -76,6 +76,8 @@ def segment_image(image: Path, out: Path, *, bundle: str | Path = "default") -> 
     ------
     InputError
         If the image cannot be read or has no contrast, the file exists, or the bundle has no segmentor.
+    SynthgenError
+        If the file system refuses to write.
     """
     image, out = Path(image), Path(out)
     file = out / f"{image.name.removesuffix('.gz').removesuffix('.nii')}_tissues.nii.gz"
@@ -92,7 +94,10 @@ def segment_image(image: Path, out: Path, *, bundle: str | Path = "default") -> 
     for frame in frames:
         found = tissue_map(net, pose.apply(frame))
         labels.append(frame.with_voxels(pose.undo(found.with_heart(found.heart))))
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise writing_failed(out, error) from error
     write_frames(file, labels)
     return file
 

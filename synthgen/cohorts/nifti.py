@@ -21,7 +21,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from synthgen.errors import InputError
+from synthgen.errors import InputError, writing_failed
 from synthgen.volumes import Volume
 
 Kind = Literal["image", "label"]
@@ -119,6 +119,8 @@ def write_frames(path: Path, volumes: Sequence[Volume]) -> None:
     ------
     InputError
         If the name is not `.nii` or `.nii.gz`, the grids differ, or a voxel is not finite.
+    SynthgenError
+        If the file system refuses to write.
     """
     first = volumes[0]
     if any(v.shape != first.shape or not np.allclose(v.affine, first.affine, atol=1e-4) for v in volumes):
@@ -347,5 +349,7 @@ def _write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         staged.replace(path)
+    except OSError as error:
+        raise writing_failed(path, error) from error
     finally:
         staged.unlink(missing_ok=True)

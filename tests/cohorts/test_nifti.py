@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from synthgen.cohorts.nifti import MAX_VOXELS, read_frames, read_volume, write_frames, write_volume
-from synthgen.errors import InputError
+from synthgen.errors import InputError, SynthgenError
 from synthgen.volumes import Volume, stack_affine
 
 ARRAY = np.arange(6 * 5 * 4, dtype=np.int16).reshape(6, 5, 4)
@@ -68,6 +68,18 @@ def test_the_same_volume_gives_the_same_bytes(tmp_path):
         write_volume(tmp_path / name, volume)
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.nii.gz", "b.nii.gz"]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+    """The message names the file, and neither it nor a part of it is there."""
+
+    def refuse(_handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(SynthgenError, match=r"x\.nii\.gz: cannot be written \(No space"):
+        write_volume(tmp_path / "x.nii.gz", oblique(ARRAY))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nibabel_reads_what_is_written(tmp_path):
