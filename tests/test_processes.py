@@ -28,9 +28,10 @@ def test_a_worker_computes_with_one_thread() -> None:
 
 
 BUSY = """
-import time
+import signal, time
 from synthgen.processes import worker_pool
 if __name__ == '__main__':
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a script starts in the background
     pool = worker_pool(1)
     try:
         for job in [pool.submit(time.sleep, seconds) for seconds in (0, {seconds}, {seconds})]:
