@@ -18,6 +18,7 @@ from synthgen import cli
 from synthgen.commands import console, options
 from synthgen.errors import DamageError, InputError, PartialError, SynthgenError
 from synthgen.labels import Pathology, Vendor
+from synthgen.processes import INTERRUPTS, uninterrupted
 
 COMMANDS = (
     "build", "diff", "evaluate", "export", "extend", "fit", "hearts", "pack", "replay", "show", "unpack", "verify",
@@ -175,10 +176,25 @@ def test_a_late_interrupt_does_not_change_the_code(monkeypatch) -> None:
 
 @pytest.mark.usefixtures("signals_as_before")
 def test_a_batch_system_stops_a_command_as_ctrl_c_does(monkeypatch) -> None:
-    """SIGTERM interrupts where SIGINT would, so that what can go on says so; it is no second way of dying."""
+    """SIGTERM interrupts where SIGINT would, in the background too, where shells have SIGINT ignored."""
     monkeypatch.setattr(cli, "run", lambda: signal.raise_signal(signal.SIGTERM))
-    with pytest.raises(KeyboardInterrupt):
-        cli.main()
+    for before in (signal.default_int_handler, signal.SIG_IGN):
+        signal.signal(signal.SIGINT, before)
+        with pytest.raises(KeyboardInterrupt):
+            cli.main()
+
+
+@pytest.mark.usefixtures("signals_as_before")
+def test_an_orderly_end_is_not_interrupted() -> None:
+    """Neither signal reaches what cleans up after a first one; afterwards both interrupt again."""
+    for number in INTERRUPTS:
+        signal.signal(number, signal.default_int_handler)
+    with uninterrupted():
+        for number in INTERRUPTS:
+            signal.raise_signal(number)
+    for number in INTERRUPTS:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
 
 
 def test_debug_shows_the_traceback(capsys, monkeypatch) -> None:
