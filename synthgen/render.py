@@ -33,6 +33,7 @@ from synthgen.networks.device import device_of
 from synthgen.processes import one_torch_thread
 from synthgen.subjects import SourceCohort, SyntheticSubject
 from synthgen.training.report import Report
+from synthgen.whole_file import left_over, whole_file
 
 RENDERED = "subjects rendered"
 """What is counted once label maps are prepared."""
@@ -175,14 +176,13 @@ def _claimed(folder: Path, described: dict[str, object]) -> Path:
     if note.is_file() and note.read_text(encoding="utf-8") != json.dumps(described):
         shutil.rmtree(folder)
     if not note.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not (folder.is_dir() and set(folder.iterdir()) <= left_over(note)):
             raise InputError(
                 folder, expected="a free name, for label maps while they are rendered", got="something else"
             )
         folder.mkdir(exist_ok=True)
-        staged = note.with_suffix(".partial")
-        staged.write_text(json.dumps(described), encoding="utf-8")
-        staged.replace(note)
+        with whole_file(note) as staged:
+            staged.write_text(json.dumps(described), encoding="utf-8")
     return folder
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from synthgen.errors import InputError, writing_failed
+from synthgen.errors import InputError
 from synthgen.volumes import Volume
+from synthgen.whole_file import whole_file
 
 Kind = Literal["image", "label"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -144,7 +144,8 @@ def write_frames(path: Path, volumes: Sequence[Volume]) -> None:
         data = packer.compress(data) + packer.flush()
     elif path.suffix != ".nii":
         raise InputError(path, expected="a name that ends in .nii or .nii.gz", got=path.name)
-    _write_atomically(path, data)
+    with whole_file(path) as staged:
+        staged.write_bytes(data)
 
 
 def _load(path: Path) -> tuple[_Header, bytes]:
@@ -339,17 +340,3 @@ def _orthonormal(volume: Volume) -> NDArray[np.float64]:
     affine = volume.affine.copy()
     affine[:3, :3] = (left @ right) * np.asarray(volume.spacing_mm[::-1])
     return affine
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    staged = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with staged.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
-    except OSError as error:
-        raise writing_failed(path, error) from error
-    finally:
-        staged.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from synthgen.indices import Indices
 from synthgen.labels import Pathology, Phase, Sex, Vendor
 from synthgen.processes import worker_deaths, worker_pool
 from synthgen.subjects import Body, SourceCohort
+from synthgen.whole_file import whole_file
 
 Progress = Callable[[int, int], None]
 
@@ -96,9 +96,8 @@ class PreparedStore:
             "spacing_mm": list(subject.spacing_mm),
             "indices": subject.indices.as_dict(),
         }
-        staged = file.with_suffix(f".{os.getpid()}.partial")
-        save_file(arrays, staged, metadata={"subject": json.dumps(header)})
-        staged.replace(file)
+        with whole_file(file) as staged:
+            save_file(arrays, staged, metadata={"subject": json.dumps(header)})
 
 
 def _read(file: Path) -> PreparedSubject:

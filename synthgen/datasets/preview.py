@@ -14,9 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from synthgen.datasets.manifest import COLOURS
 from synthgen.datasets.reader import StoredDataset
-from synthgen.errors import InputError, writing_failed
+from synthgen.errors import InputError
 from synthgen.labels import HEART, Pathology, Phase, Tissue, Vendor
 from synthgen.subjects import SyntheticSubject
+from synthgen.whole_file import whole_file
 
 TILE = 144
 _CAPTION = 150
@@ -61,13 +62,8 @@ def save_sheet(subjects: Sequence[SyntheticSubject] | StoredDataset, path: Path 
     """Write the preview as a PNG file, whole or not at all, and return its path; SynthgenError if that fails."""
     target = Path(path)
     data = png_bytes(draw_sheet(subjects, rows=rows))
-    staged = target.with_name(f".{target.name}.partial")
-    try:
+    with whole_file(target) as staged:
         staged.write_bytes(data)
-        staged.replace(target)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise writing_failed(target, error) from error
     return target
 
 

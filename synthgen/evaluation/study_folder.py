@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthgen.errors import InputError, writing_failed
+from synthgen.whole_file import left_over, whole_file
 
 SPLIT_FILE, RESULTS_FILE = "split.json", "results.json"
 
@@ -29,7 +30,7 @@ def claim_folder(folder: Path, described: Mapping[str, object], *, file: str = S
         If the folder holds something else, or a study of which a value differs; the message names which.
     """
     note = folder / file
-    if folder.exists() and not (folder.is_dir() and (note.exists() or set(folder.iterdir()) <= {_staged(note)})):
+    if folder.exists() and not (folder.is_dir() and (note.exists() or set(folder.iterdir()) <= left_over(note))):
         raise InputError(folder, expected="a new folder, or that of the same study", got="something else")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,17 +55,9 @@ def claim_folder(folder: Path, described: Mapping[str, object], *, file: str = S
 
 def write_json(file: Path, content: Mapping[str, object]) -> None:
     """Write `content`, whole or not at all; a number that was not measured, NaN, becomes null, which JSON has."""
-    staged = _staged(file)
-    try:
-        staged.write_text(json.dumps(_measured(content), indent=1, allow_nan=False), encoding="utf-8")
-        staged.replace(file)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise writing_failed(file, error) from error
-
-
-def _staged(file: Path) -> Path:
-    return file.with_suffix(".partial")
+    text = json.dumps(_measured(content), indent=1, allow_nan=False)
+    with whole_file(file) as staged:
+        staged.write_text(text, encoding="utf-8")
 
 
 def read_scores(file: Path) -> dict[str, Any]:

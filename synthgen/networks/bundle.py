@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from synthgen.errors import InputError
+from synthgen.errors import InputError, writing_failed
 from synthgen.labels import Tissue
 from synthgen.networks.classifier import PathologyClassifier
 from synthgen.networks.discriminators import MultiScaleDiscriminator
@@ -239,6 +239,8 @@ def save_bundle(
     ------
     InputError
         If `folder` exists and may not be replaced, or a field is wrong.
+    SynthgenError
+        If the file system refuses to write.
     """
     folder = Path(folder)
     if folder.exists() and not (replace and (folder / DESCRIPTION).is_file()):
@@ -256,13 +258,15 @@ def save_bundle(
     description = _validated(fields, folder)
     staged = folder.parent / f".{folder.name}.partial-{os.getpid()}"
     shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
     try:
+        staged.mkdir(parents=True)
         for file, data in contents.items():
             (staged / file).write_bytes(data)
         text = json.dumps(description.model_dump(mode="json", by_alias=True), indent=1, sort_keys=True)
         (staged / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
         _publish(staged, folder)
+    except OSError as error:
+        raise writing_failed(folder, error) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return load_bundle(folder)

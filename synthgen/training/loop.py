@@ -15,10 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from synthgen.errors import InputError, SynthgenError
+from synthgen.errors import InputError, SynthgenError, writing_failed
 from synthgen.lock import FolderLock
 from synthgen.training.data import TrainingSlices, batch_rows
 from synthgen.training.pairs import LevelPairs
+from synthgen.whole_file import whole_file
 
 SNAPSHOT, STATISTICS = "snapshot.safetensors", "statistics.jsonl"
 
@@ -156,9 +157,8 @@ def save(objective: Objective, path: Path, step: int, *, finished: bool) -> None
         for number, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{name}/{number}/{key}": value for key, value in state.items()}
     header = {"identity": _canonical(objective.identity), "step": str(step), "finished": str(int(finished))}
-    staged = path.with_suffix(".partial")
-    save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, staged, metadata=header)
-    staged.replace(path)
+    with whole_file(path) as staged:
+        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, staged, metadata=header)
 
 
 def restore(objective: Objective, path: Path) -> tuple[int, bool]:
@@ -209,8 +209,11 @@ def _means(sums: Mapping[str, float], step: int, batch_size: int, every: int) ->
 
 
 def _append(path: Path, line: Mapping[str, float]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise writing_failed(path, error) from error
 
 
 def _trim_statistics(path: Path, step: int) -> None:
@@ -219,6 +222,5 @@ def _trim_statistics(path: Path, step: int) -> None:
         return
     lines = path.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-    staged = path.with_suffix(".partial")
-    staged.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    staged.replace(path)
+    with whole_file(path) as staged:
+        staged.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

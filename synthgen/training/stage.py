@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from synthgen.errors import InputError
+from synthgen.whole_file import left_over, whole_file
 
 _STARTED, _DONE = "started.json", "done.json"
 
@@ -62,7 +63,7 @@ class Stages:
 def _remove(folder: Path) -> None:
     """Remove what another fit left in the place of a step, and nothing else."""
     started = folder / _STARTED
-    marks = (started, _staged(started), folder / _DONE)
+    marks = {started, folder / _DONE} | left_over(started)
     if not folder.is_dir() or (any(folder.iterdir()) and not any(mark.is_file() for mark in marks)):
         hint = "Move it away, or choose another name for the bundle"
         raise InputError(folder, expected=f"the step of a fit, with its {_STARTED}", got="something else", hint=hint)
@@ -77,10 +78,5 @@ def _key(file: Path) -> str | None:
 
 
 def _write(file: Path, content: Mapping[str, object]) -> None:
-    staged = _staged(file)
-    staged.write_text(json.dumps(content, indent=1, default=str))
-    staged.replace(file)
-
-
-def _staged(file: Path) -> Path:
-    return file.with_suffix(".partial")
+    with whole_file(file) as staged:
+        staged.write_text(json.dumps(content, indent=1, default=str))

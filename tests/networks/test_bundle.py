@@ -11,7 +11,7 @@ import pytest
 import torch
 from network_cases import blobs, generator, noise
 
-from synthgen.errors import InputError
+from synthgen.errors import InputError, SynthgenError
 from synthgen.networks.bundle import DESCRIPTION, BundleDescription, load_bundle, save_bundle
 from synthgen.networks.label_vae import LabelVAE
 from synthgen.networks.style_encoder import StyleEncoder
@@ -205,6 +205,21 @@ def test_saving_is_all_or_nothing(folder: Path, tmp_path: Path) -> None:
     save_bundle(folder, FIELDS, {}, {}, replace=True)
     assert not load_bundle(folder).description.networks
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
+
+
+def test_a_disk_without_room_is_told_and_the_old_bundle_stays(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    """The message names the bundle; neither it nor a part of it is there."""
+
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(SynthgenError, match=r"other: cannot be written \(No space"):
+        save_bundle(tmp_path / "other", FIELDS, {}, {})
+    with pytest.raises(SynthgenError, match=r"small: cannot be written"):
+        save_bundle(folder, FIELDS, {}, {}, replace=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["small"]
+    assert load_bundle(folder).description.networks
 
 
 def test_saving_twice_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:

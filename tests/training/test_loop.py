@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,23 @@ def test_a_damaged_snapshot_is_refused(damage: str, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000] if damage == "cut" else b"\x80\x04" + bytes(500))
     with pytest.raises(InputError, match="Delete the file"):
         train(objective("vae", samples=8), work_dir=tmp_path)
+
+
+def test_a_disk_without_room_is_told_and_the_last_snapshot_stays(tmp_path: Path) -> None:
+    """The file that cannot be written is named, nothing half written lies beside it, and the same call goes on."""
+    batch = objective("spade").settings.batch_size
+    cut(objective("spade", samples=8 * batch), tmp_path, at=4 * batch)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # the write fails as it does on a full disk
+    try:
+        with pytest.raises(SynthgenError, match=rf"{SNAPSHOT}: cannot be written"):
+            train(objective("spade", samples=8 * batch), work_dir=tmp_path, snapshot_seconds=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {file.name for file in tmp_path.iterdir()} == {SNAPSHOT, STATISTICS}
+    seen: list[int] = []
+    train(objective("spade", samples=8 * batch), work_dir=tmp_path, report=lambda p: seen.append(p.samples))
+    assert seen[0] >= 4 * batch
 
 
 def test_divergence_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,6 @@ def test_what_no_fit_made_is_not_removed(tmp_path: Path) -> None:
 def test_a_step_that_was_killed_at_its_start_is_no_obstacle(tmp_path: Path) -> None:
     """Between the folder and its mark lies a moment."""
     (tmp_path / "step").mkdir()
-    (tmp_path / "step" / "started.partial").touch()
+    (tmp_path / "step" / ".started.json.1.partial").touch()
     Stages(tmp_path, lambda _: None).run("step", {}, lambda _: None)
     assert (tmp_path / "step" / "done.json").exists()
