@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from synthgen.build import Progress, build, recipe_of
+from synthgen.counts import LARGEST_COUNT
 from synthgen.datasets.manifest import next_version
 from synthgen.datasets.reader import StoredDataset
 from synthgen.engine.recipe import Recipe
 from synthgen.errors import InputError
-from synthgen.render import RENDERED, render, rendering_of
+from synthgen.render import RENDERED, refuse_unused, render, rendering_of
 from synthgen.simulate import hearts_of, simulate
 from synthgen.subjects import SourceCohort
 from synthgen.training.report import Report
@@ -63,14 +64,15 @@ def extend(
     bundle
         Where the bundle of the dataset is now; where it was, when None.
     cohort
-        The cohort whose label maps `render` rendered; needed for its datasets alone.
+        The cohort whose label maps `render` rendered; for its datasets alone.
     workers, device, progress
         As `build`.
 
     Raises
     ------
     InputError
-        If nothing is known that could make more, the bundle is another one, or `out` exists.
+        If nothing is known that could make more, a cohort or bundle is given and not needed, the bundle is another
+        one, there would be too many subjects, or `out` exists.
     DamageError
         If a subject of `dataset` is not what was written.
     UnreachableError, PartialError
@@ -81,8 +83,10 @@ def extend(
         raise InputError("count", expected="at least 1 subject to add", got=str(count))
     target = _beside(parent) if out is None else Path(out)
     manifest = parent.manifest
+    refuse_unused(manifest, cohort=cohort, bundle=bundle)
     if "rendering" in manifest.plan:
         rendering, known = rendering_of(manifest, cohort, bundle=bundle)
+        _refuse_too_many(rendering.copies, count)
         more = replace(rendering, copies=rendering.copies + count)
         report = Report(
             count=lambda what, done, total: progress(done, total) if progress and what == RENDERED else None
@@ -90,10 +94,12 @@ def extend(
         render(known, target, more, parent=parent, workers=workers, device=device, report=report)
     elif "recipe" in manifest.plan:
         recipe = recipe_of(manifest, bundle=bundle)
+        _refuse_too_many(max(condition.count for condition in recipe.conditions), count)
         larger = [{**c.model_dump(mode="json"), "count": c.count + count} for c in recipe.conditions]
         grown = Recipe.parse({**recipe.as_dict(), "conditions": larger}, subject="extension")
         build(grown, target, parent=parent, workers=workers, device=device, progress=progress)
     else:
+        _refuse_too_many(len(manifest.subjects), count)
         hearts = hearts_of(manifest.plan, more=count)
         simulate(hearts, target, parent=parent, workers=workers, progress=progress)
     made = StoredDataset(target).manifest
@@ -105,6 +111,12 @@ def extend(
         subjects=len(made.subjects),
         added=len(made.subjects) - len(manifest.subjects),
     )
+
+
+def _refuse_too_many(there: int, count: int) -> None:
+    if there + count > LARGEST_COUNT:
+        expected = f"at most {LARGEST_COUNT - there}, since there are {there} and no more than {LARGEST_COUNT} may be"
+        raise InputError("count", expected=expected, got=str(count))
 
 
 def _beside(parent: StoredDataset) -> Path:

@@ -210,6 +210,20 @@ def rendering_of(
     return rendering, cohort
 
 
+def refuse_unused(manifest: Manifest, *, cohort: SourceCohort | None, bundle: str | None) -> None:
+    """Refuse a cohort or a bundle for a dataset that was made without one.
+
+    Raises
+    ------
+    InputError
+        If one is given that would not be used.
+    """
+    if cohort is not None and "rendering" not in manifest.plan:
+        raise InputError("--cohort", expected="none: DATASET is not one of `render`", got=cohort.name)
+    if bundle is not None and not {"rendering", "recipe"} & set(manifest.plan):
+        raise InputError("--bundle", expected="none: DATASET is one of simulated hearts", got=bundle)
+
+
 def rendered(made: RerenderedCohort, index: int) -> SyntheticSubject:
     """Return subject `index` as the dataset has it."""
     with one_torch_thread():

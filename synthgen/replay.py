@@ -17,7 +17,7 @@ from synthgen.errors import DamageError
 from synthgen.networks.bundle import load_bundle
 from synthgen.networks.device import device_of
 from synthgen.processes import one_torch_thread
-from synthgen.render import rendered, rendering_of
+from synthgen.render import refuse_unused, rendered, rendering_of
 from synthgen.simulate import hearts_of, synthetic
 from synthgen.subjects import SourceCohort, SyntheticSubject
 
@@ -65,19 +65,21 @@ def replay(
     bundle
         Where the bundle of the dataset is now; where it was, when None.
     cohort
-        The cohort whose label maps `render` rendered; needed for its datasets alone.
+        The cohort whose label maps `render` rendered; for its datasets alone.
     device
         As `build`.
 
     Raises
     ------
     InputError
-        If an id is unknown, or nothing is known that could make the subjects.
+        If an id is unknown, nothing is known that could make the subjects, or a cohort or bundle is given and not
+        needed.
     DamageError
         If a record or volume is not what was written.
     """
     source = StoredDataset(dataset)
     entries = [source.manifest.subject(subject_id) for subject_id in subject_ids or source.ids]
+    refuse_unused(source.manifest, cohort=cohort, bundle=bundle)
     make = _maker(source, bundle, cohort, device)
     for entry in entries:
         stored = source.stored(entry.id)

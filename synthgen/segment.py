@@ -10,13 +10,11 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from synthgen.cohorts.assembly import staged_folder
-from synthgen.cohorts.nifti import read_frames, write_frames
+from synthgen.cohorts.nifti import write_frames
 from synthgen.cohorts.nifti_folder import write_subjects
 from synthgen.cohorts.orientation import pose_by_affine
-from synthgen.engine.tissue_maps import label_tissues, segmentor_of, tissue_map
+from synthgen.engine.tissue_maps import label_tissues, read_scan, segmentor_of, tissue_map
 from synthgen.errors import InputError, writing_failed
 from synthgen.evaluation.overlap import Spread, dice_of_subject, summarise
 from synthgen.labels import Phase
@@ -75,7 +73,7 @@ def segment_image(image: Path, out: Path, *, bundle: str | Path = "default") -> 
     Raises
     ------
     InputError
-        If the image cannot be read or has no contrast, the file exists, or the bundle has no segmentor.
+        If the image cannot be read or is no scan, the file exists, or the bundle has no segmentor.
     SynthgenError
         If the file system refuses to write.
     """
@@ -86,9 +84,7 @@ def segment_image(image: Path, out: Path, *, bundle: str | Path = "default") -> 
     if out.exists() and not out.is_dir():
         raise InputError(out, expected="a folder", got="a file")
     net = _segmentor(bundle)
-    frames = read_frames(image, kind="image", frames=None)
-    if not all(float(np.ptp(frame.voxels)) > 0 for frame in frames):
-        raise InputError(image, expected="images with contrast", got="a frame of one grey level")
+    frames = read_scan(image)
     pose = pose_by_affine(frames[0])
     labels = []
     for frame in frames:

@@ -72,9 +72,20 @@ def test_a_grown_dataset_is_that_of_a_larger_request(parent, tmp_path):
 
 
 def test_more_than_a_recipe_may_ask_for_is_refused(parent, tmp_path):
-    """An extension is held to what a request is held to."""
-    with pytest.raises(InputError, match="extension"):
-        extend(parent, 2_000_000, tmp_path / "large")
+    """An extension is held to what a request is held to, and told in the number that was given."""
+    with pytest.raises(InputError, match=r"count: expected at most 104857\d, since .* got 1048576"):
+        extend(parent, 1_048_576, tmp_path / "large")
+
+
+def test_what_an_extension_would_not_use_is_refused(parent, tmp_path):
+    """A cohort where nothing was rendered, a bundle where hearts were simulated."""
+    hearts = VirtualHearts(1, pixels=64, spacing_mm=2.0)
+    with pytest.raises(InputError, match="--cohort: expected none"):
+        extend(parent, 1, tmp_path / "grown", cohort=hearts)
+    simulate(hearts, tmp_path / "hearts", workers=1)
+    with pytest.raises(InputError, match="--bundle: expected none"):
+        extend(tmp_path / "hearts", 1, tmp_path / "grown", bundle="default")
+    assert not (tmp_path / "grown").exists()
 
 
 def test_hearts_grow_too_and_versions_follow_each_other(tmp_path):

@@ -38,6 +38,8 @@ def test_hearts_come_out_the_same(tmp_path):
     """A simulated subject is made again from seed and place."""
     folder = simulate(VirtualHearts(2, seed=4, pixels=64, spacing_mm=2.0), tmp_path / "hearts", workers=1)
     assert [made.same for made in replay(folder)] == [True, True]
+    with pytest.raises(InputError, match="--bundle: expected none"):
+        next(replay(folder, bundle="default"))
 
 
 def test_a_bundle_may_have_moved(built, tmp_path):
@@ -46,6 +48,8 @@ def test_a_bundle_may_have_moved(built, tmp_path):
     assert all(made.same for made in replay(built, ["ARV-A-0001"], bundle=str(moved)))
     with pytest.raises(InputError, match="an id of this dataset"):
         next(replay(built, ["nobody"]))
+    with pytest.raises(InputError, match="--cohort: expected none"):
+        next(replay(built, cohort=VirtualHearts(1, pixels=64, spacing_mm=2.0)))
 
 
 def test_what_differs_is_told(built, monkeypatch):

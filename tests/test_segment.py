@@ -94,13 +94,15 @@ def test_what_cannot_be_segmented_is_named(acdc: Path, tmp_path: Path, capsys) -
     flat = tmp_path / "flat.nii.gz"
     frame = read_frames(next(acdc.glob("patient001/*frame??.nii.gz")), kind="image", frames=None)[0]
     write_frames(flat, [frame.with_voxels(np.full_like(frame.voxels, 7))])
+    labels = next(acdc.glob("patient001/*_gt.nii.gz"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
     for words, named in (
         ([f"acdc:{acdc}", "--out", str(tmp_path / "c"), "--bundle", str(tmp_path / "bare")], "segmentor"),
         ([f"acdc:{acdc}", "--out", str(tmp_path / "full")], "full"),
         ([str(tmp_path / "none.nii.gz"), "--out", str(tmp_path / "d")], "none.nii.gz"),
-        ([str(flat), "--out", str(tmp_path / "d")], "contrast"),
+        ([str(flat), "--out", str(tmp_path / "d")], "a scan with contrast, got a frame of one grey level"),
+        ([str(labels), "--out", str(tmp_path / "d")], "a frame of 4 grey levels, as of a label map"),
         ([str(flat), "--out", str(tmp_path / "d"), "--workers", "2"], "--workers"),
         ([f"acdc:{acdc}", "--out", str(tmp_path / "d"), "--workers", "0"], "workers"),
         (["image.dcm", "--out", str(tmp_path / "d")], "IMAGE"),

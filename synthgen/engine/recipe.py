@@ -22,6 +22,7 @@ from synthgen.counts import LARGEST_COUNT
 from synthgen.errors import InputError
 from synthgen.factors.copula import Correlation
 from synthgen.labels import Pathology, Vendor
+from synthgen.whole_file import whole_file
 
 _LARGEST_FILE = 1 << 20
 
@@ -192,8 +193,9 @@ class Recipe(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
     def save(self, path: Path | str) -> None:
-        """Write the recipe as JSON."""
-        Path(path).write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
+        """Write the recipe as JSON, whole or not at all; SynthgenError if that fails."""
+        with whole_file(Path(path)) as staged:
+            staged.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def parse(cls, values: object, *, subject: str | Path = "recipe") -> Self:

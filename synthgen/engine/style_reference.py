@@ -6,11 +6,10 @@ from pathlib import Path
 
 import torch
 
-from synthgen.cohorts.nifti import read_frames
 from synthgen.cohorts.orientation import pose_by_affine
 from synthgen.cohorts.preprocess import prepare
 from synthgen.engine.recipe import StyleReference
-from synthgen.engine.tissue_maps import segmentor_of, tissue_map
+from synthgen.engine.tissue_maps import read_scan, segmentor_of, tissue_map
 from synthgen.errors import InputError
 from synthgen.labels import Pathology, Phase, Vendor
 from synthgen.networks.bundle import Bundle
@@ -35,13 +34,13 @@ def style_reference(bundle: Bundle, image: Path) -> StyleReference:
     Raises
     ------
     InputError
-        If the image cannot be read, shows no heart, or the bundle has no segmentor or style encoder.
+        If the image cannot be read, is no scan, shows no heart, or the bundle has no segmentor or style encoder.
     """
     net = segmentor_of(bundle)
     encoder = bundle.network(STYLE_ENCODER)
     if not isinstance(encoder, StyleEncoder):
         raise InputError(f"bundle {bundle.name}", expected=f"a {STYLE_ENCODER}", got=type(encoder).__name__)
-    frame = read_frames(image, kind="image", frames=None)[0]
+    frame = read_scan(image)[0]
     stack = pose_by_affine(frame).apply(frame)
     heart = tissue_map(net, stack).heart
     if not heart.any():

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from safetensors.torch import load, save
 from scipy import ndimage
 from torch import Tensor
 
+from synthgen.cohorts.nifti import read_frames
 from synthgen.engine.base_plane import below_base, below_septum, below_tricuspid
 from synthgen.errors import InputError
 from synthgen.labels import HEART, Phase, Tissue
@@ -54,6 +56,23 @@ def segmentor_of(bundle: Bundle) -> Segmentor:
     if not isinstance(net, Segmentor):
         raise InputError(f"bundle {bundle.name}", expected=f"a segmentor as {SEGMENTOR}", got=type(net).__name__)
     return net
+
+
+def read_scan(path: Path) -> list[Volume]:
+    """Read the frames of a short-axis scan, NIfTI with or without a time axis.
+
+    Raises
+    ------
+    InputError
+        As `read_frames`, and if a frame has no more grey levels than there are tissues: a label map, or nothing at all.
+    """
+    frames = read_frames(path, kind="image", frames=None)
+    for frame in frames:
+        levels = len(np.unique(frame.voxels))
+        if levels <= len(Tissue):
+            got = "a frame of one grey level" if levels == 1 else f"a frame of {levels} grey levels, as of a label map"
+            raise InputError(path, expected="a scan with contrast", got=got)
+    return frames
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from synthgen import cli
-from synthgen.cohorts.nifti import write_frames
+from synthgen.cohorts.nifti import read_frames, write_frames
 from synthgen.engine.generate import Generator
 from synthgen.engine.plan import SubjectSpec, plan
 from synthgen.engine.recipe import Condition, Recipe, StyleReference
@@ -105,6 +105,10 @@ def test_a_scan_without_a_heart_is_refused(scan, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("synthgen.engine.style_reference.tissue_map", lambda *_: Blind())
     with pytest.raises(InputError, match="none is found"):
         style_reference(bundle, scan)
+    frame = read_frames(scan, kind="image", frames=None)[0]
+    write_frames(tmp_path / "labels.nii", [frame.with_voxels((frame.voxels > 0).astype(np.uint8))])
+    with pytest.raises(InputError, match="2 grey levels, as of a label map"):
+        style_reference(bundle, tmp_path / "labels.nii")
     with pytest.raises(InputError, match="gone"):
         style_reference(bundle, tmp_path / "gone.nii")
 
