@@ -158,7 +158,7 @@ def rebalance(
     out
         Folder of this study alone. What is finished in it stays; arms and seeds may be added later.
     test
-        Who tests; None: 30 % of `cohort`, stratified by class.
+        Who tests; None: 30 % of `cohort`, stratified by class, or by vendor where a vendor is rare.
 
     Raises
     ------
@@ -202,7 +202,8 @@ def rebalance(
 def _divide(cohort: SourceCohort, test: SourceCohort | None, study: Study) -> tuple[Selection, SourceCohort]:
     """Return who trains, the rare ones made rare, and who tests."""
     if test is None:
-        split = split_subjects(cohort.subject_pathologies, seed=study.seed)
+        kinds_of = cohort.subject_vendors if study.rarity.by == "vendor" else cohort.subject_pathologies
+        split = split_subjects(kinds_of, seed=study.seed)
         cohort, test = Selection(cohort, split.train), Selection(cohort, split.test)
     kinds = list(zip(cohort.subject_pathologies, cohort.subject_vendors, strict=True))
     return Selection(cohort, study.rarity.thin(kinds)), test

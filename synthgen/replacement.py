@@ -214,6 +214,8 @@ def measure_replacement(
     parts = prepare_parts({"train": train, "test": tested}, out, sizes, report)
     ids = {part: [subject.subject_id for subject in subjects] for part, subjects in parts.items()}
     write_json(out / SPLIT_FILE, {**described, **ids})
+    if any(arm.startswith(f"{HEARTS},") for arm in study.arms):
+        refuse_if_seen(started, parts["test"])
     if bundle is not None:
         refuse_if_seen(bundle, parts["test"])
     elif makes:

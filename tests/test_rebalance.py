@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from synthgen.evaluation.arms import (
 )
 from synthgen.evaluation.study_folder import RESULTS_FILE, SPLIT_FILE
 from synthgen.hearts.virtual_hearts import VirtualHearts
-from synthgen.labels import Pathology, Phase
+from synthgen.labels import Pathology, Phase, Vendor
 from synthgen.rebalance import Outcome, Study, rebalance
 from synthgen.study_sources import pseudo_real
 
@@ -237,6 +238,16 @@ def test_an_arm_that_cannot_be_done_is_refused_before_any_work(wanted: str, monk
     with pytest.raises(InputError, match=r"factors|oracle"):
         rebalance(cohort, tmp_path / "s", study, test=TEST)
     assert not (tmp_path / "s").exists()
+
+
+def test_where_a_vendor_is_rare_every_vendor_has_its_share_of_the_test(tmp_path: Path) -> None:
+    """Thirty percent of each vendor test, whatever their classes."""
+    cohort = VirtualHearts(20, seed=1, vendors=[Vendor.A, Vendor.B], pixels=64, spacing_mm=3.0)
+    study = Study(rarity=Rarity(by="vendor", rare=Vendor.B, keep=1), arms=("original",), seeds=1, tier="tiny")
+    rebalance(cohort, tmp_path / "study", study)
+    test = set(json.loads((tmp_path / "study" / SPLIT_FILE).read_text())["test"])
+    vendors = Counter(cohort.subject_vendors[i] for i in range(20) if cohort[i].subject_id in test)
+    assert vendors == {Vendor.A: 3, Vendor.B: 3}
 
 
 @pytest.mark.parametrize(("name", "value"), [("tier", "huge"), ("seeds", 0), ("arm", ("gan",))])

@@ -217,6 +217,22 @@ def _fitted_on(source: str, folder: Path) -> str:
     return str(folder)
 
 
+def test_hearts_that_a_segmentor_learnt_from_test_nobody(monkeypatch, tmp_path: Path) -> None:
+    """Where a network goes on from a bundle's segmentor, that bundle too may hold no test subject."""
+    test_id = TEST[0].subject_id
+
+    class Bank:
+        ids = ("NOR1", test_id)
+
+        @classmethod
+        def from_tensors(cls, _tensors):
+            return cls()
+
+    monkeypatch.setattr("synthgen.study_sources.DonorBank", Bank)
+    with pytest.raises(InputError, match=test_id):
+        measure_replacement(COHORT, tmp_path / "study", replace(TINY, arms=(f"{HEARTS},{REAL}",)), test=TEST)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -70,7 +70,7 @@ class Acdc(SourceCohort):
         self.subject_vendors = [Vendor.A] * len(self._folders)
 
     def fingerprint(self) -> str:
-        """Return a digest of the names and sizes of what is read: every `Info.cfg` and the files of ED and ES.
+        """Return a digest of the names and content of what is read: every `Info.cfg` and the files of ED and ES.
 
         Raises
         ------

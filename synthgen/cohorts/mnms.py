@@ -93,7 +93,7 @@ class Mnms(SourceCohort):
         self.subject_vendors = [Vendor.parse(row[_VENDOR], subject=f"{self._table}, {row[_CODE]}") for row in rows]
 
     def fingerprint(self) -> str:
-        """Return a digest of the names and sizes of what is read: the table and the usable subjects' volumes."""
+        """Return a digest of the names and content of what is read: the table and the usable subjects' volumes."""
         places = [(place, row[_CODE], suffix) for row, place in self._subjects for suffix in _SUFFIXES.values()]
         return fingerprint(self._folder, [self._table, *(file for where in places for file in _files(*where).values())])
 

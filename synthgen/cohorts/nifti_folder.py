@@ -81,7 +81,7 @@ class NiftiFolder(SourceCohort):
         self.subject_vendors = [Vendor.parse(row["vendor"], subject=self._where(row)) for row in self._rows]
 
     def fingerprint(self) -> str:
-        """Return a digest of the names and sizes of the table and the volumes that it names.
+        """Return a digest of the names and content of the table and the volumes that it names.
 
         Raises
         ------

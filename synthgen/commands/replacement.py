@@ -126,9 +126,10 @@ def transfer(
     """Train a U-Net on DATASET alone and measure it on all subjects of COHORT, which it never saw.
 
     DATASET is what `synthgen build` or `render` wrote, in any format, not from subjects of COHORT: label maps of theirs
-    and a generator that was fitted on all of COHORT are recognised and refused. COHORT is acdc:DIR, mnms:DIR,
-    nifti:DIR, tissues:DIR or hearts:100, virtual hearts that no bundle has seen. Windows are centred on the heart by
-    its labels, in training and in testing.
+    and a generator that was fitted on COHORT itself are recognised and refused; one that was fitted on a part or a copy
+    of it, such as the folder that `segment` wrote of it, is not. COHORT is acdc:DIR, mnms:DIR, nifti:DIR, tissues:DIR
+    or hearts:100, virtual hearts that no bundle has seen. Windows are centred on the heart by its labels, in training
+    and in testing.
     """
     from synthgen.datasets.published_cohort import PublishedCohort
     from synthgen.evaluation.study_folder import RESULTS_FILE

@@ -6,7 +6,6 @@ The manifest comes first and says what else there is.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import struct
@@ -15,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from synthgen.datasets.documents import MAX_DOCUMENT_BYTES, parse_document
-from synthgen.datasets.files import read_bytes, sync_folder, write_new
+from synthgen.datasets.files import read_bytes, read_verified, sync_folder, write_new
 from synthgen.datasets.manifest import MANIFEST, Manifest
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.record import FileEntry, SubjectRecord
@@ -77,7 +76,7 @@ def _write_archive(source: StoredDataset, target: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr(_member(MANIFEST), read_bytes(source.path, MANIFEST, MAX_DOCUMENT_BYTES))
             for entry in _files(source.manifest, map(source.record, source.ids)):
-                archive.writestr(_member(entry.path), _checked(source.path, entry))
+                archive.writestr(_member(entry.path), read_verified(source.path, entry.path, entry.bytes, entry.sha256))
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.rename(target)
@@ -98,13 +97,6 @@ def _member(path: str) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(path, _LONG_AGO)
     info.external_attr, info.create_system = _PLAIN_FILE, _UNIX
     return info
-
-
-def _checked(root: Path, entry: FileEntry) -> bytes:
-    data = read_bytes(root, entry.path, entry.bytes)
-    if hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise DamageError(f"{root.name}/{entry.path}: changed since it was written (its SHA-256 does not match).")
-    return data
 
 
 def unpack(file: Path | str, out: Path | str) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from synthgen.datasets.files import read_bytes
+from synthgen.datasets.files import read_verified
 from synthgen.datasets.reader import StoredDataset
 from synthgen.datasets.writer import DatasetWriter
 from synthgen.errors import InputError
@@ -38,7 +38,7 @@ def convert(dataset: Path | str, out: Path | str, container: str, *, progress: P
     InputError
         If there is no dataset, `out` exists or lies in it, or an unfinished dataset of other content lies there.
     DamageError
-        If a volume of `dataset` is not what was written.
+        If a file of `dataset` is not what was written.
     PartialError
         If it was interrupted; the same call goes on.
     """
@@ -56,7 +56,7 @@ def convert(dataset: Path | str, out: Path | str, container: str, *, progress: P
                 progress(number + 1, total)
         for file in source.manifest.files:
             if "/" not in file.path:
-                writer.add_file(file.path, read_bytes(source.path, file.path, file.bytes))
+                writer.add_file(file.path, read_verified(source.path, file.path, file.bytes, file.sha256))
         return writer.finish(preview_rows=0)
 
 

@@ -80,6 +80,20 @@ def read_bytes(root: Path, relative: str, limit: int) -> bytes:
         os.close(handle)
 
 
+def read_verified(root: Path, relative: str, size: int, sha256: str) -> bytes:
+    """Return the bytes of one file inside `root` that must be what was written.
+
+    Raises
+    ------
+    DamageError
+        As `read_bytes`, and if the SHA-256 is another one.
+    """
+    data = read_bytes(root, relative, size)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DamageError(f"{root.name}/{relative}: changed since it was written (its SHA-256 does not match).")
+    return data
+
+
 def sha256_file(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a plain file, read in pieces of 1 MiB."""
     digest = hashlib.sha256()

@@ -41,7 +41,7 @@ class PublishedCohort(SourceCohort):
         self.subject_vendors = [entry.vendor for entry in manifest.subjects]
 
     def was_made_from(self, cohort: SourceCohort) -> bool:
-        """Return whether the generator of this dataset was fitted on `cohort`, known by its fingerprint as a whole."""
+        """Return whether the generator of this dataset was fitted on `cohort` itself, not on a part or a copy of it."""
         models = self._dataset.manifest.models
         return cohort.fingerprint() in [_value(model.get("provenance"), "source") for model in models]
 

@@ -6,7 +6,8 @@ They are what a trainer or a fit reads, without a dataset on disk in between; ea
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,8 @@ class RerenderedCohort(_FromBundle):
         Whose label maps are rendered, on the bundle's grid. Tissues that the bundle renders and the cohort has not
         labelled are labelled by the bundle's segmentor.
     wanted
-        Number of a subject and the vendor whose style it gets; None takes the bundle's vendors in turn.
+        Number of a subject and the vendor whose style it gets; None takes the bundle's vendors in turn, for a subject
+        that comes several times too.
     keys
         Number of each entry in the keys of its chance; None: its place. Entries of a subject with one key vary alike.
     seed
@@ -155,7 +157,7 @@ class RerenderedCohort(_FromBundle):
         self.licence = " and ".join(dict.fromkeys((cohort.licence, self.licence)))
         self.citation = "; ".join(dict.fromkeys((cohort.citation, self.citation)))
         self.numbers = [number for number, _ in wanted]
-        self.subject_vendors = [vendor or known[place % len(known)] for place, (_, vendor) in enumerate(wanted)]
+        self.subject_vendors = [vendor or known[turn % len(known)] for turn, (_, vendor) in _turns(wanted)]
         self.subject_pathologies = [cohort.subject_pathologies[number] for number in self.numbers]
 
     def fingerprint(self) -> str:
@@ -203,6 +205,14 @@ class RerenderedCohort(_FromBundle):
             labels={phase: Volume(labels[phase], known.spacing_mm, known.affine) for phase in Phase},
             made_from=heart_digest(known.indices),
         )
+
+
+def _turns(wanted: Sequence[tuple[int, Vendor | None]]) -> Iterator[tuple[int, tuple[int, Vendor | None]]]:
+    """Yield each entry after its turn: the subject's number, and one more each time that the subject comes again."""
+    before: Counter[int] = Counter()
+    for entry in wanted:
+        yield entry[0] + before[entry[0]], entry
+        before[entry[0]] += 1
 
 
 @functools.lru_cache(maxsize=1)

@@ -46,7 +46,7 @@ class Ranges:
     pixels
         Edge of a view.
     rotation_degrees, zoom, aspect, shift
-        Half-widths of uniform distributions; zoom and aspect in logarithms, shift in parts of half a view.
+        Half-widths of uniform distributions; zoom and aspect in logarithms, shift in parts of half a slice.
     wave
         Standard deviation of the elastic displacement, in parts of half a view.
     tissue, tissue_share

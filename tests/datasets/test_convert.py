@@ -67,6 +67,17 @@ def test_damage_is_not_copied(tmp_path, dataset):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["README.md", "preview.png"])
+def test_a_changed_card_or_picture_is_not_certified_anew(tmp_path, dataset, name):
+    """What belongs to no subject is held against the manifest too."""
+    content = bytearray((dataset / name).read_bytes())
+    content[-1] ^= 1
+    (dataset / name).write_bytes(content)
+    with pytest.raises(DamageError, match=f"{name}: changed since it was written"):
+        convert(dataset, tmp_path / "out", "nifti")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_no_dataset_or_taken_is_refused(tmp_path, published):
     """A missing dataset, an existing name, an unknown container and a place in the dataset are InputErrors."""
     with pytest.raises(InputError):

@@ -11,6 +11,7 @@ from tiny_bundle import SIZE, SPACING, make_bundle, shared_bundle
 from synthgen.cohorts.acdc import Acdc
 from synthgen.cohorts.preprocess import prepare
 from synthgen.engine.made_cohort import RerenderedCohort
+from synthgen.engine.styles import vendors_of
 from synthgen.engine.tissue_maps import SEGMENTOR
 from synthgen.errors import InputError
 from synthgen.hearts.virtual_hearts import VirtualHearts
@@ -41,6 +42,17 @@ def test_new_images_of_known_label_maps(hearts) -> None:
     assert cohort.subject_vendors[:2] == [Vendor.A, Vendor.D]
     one, other = (cohort[number].images[Phase.ED].voxels for number in (0, 1))
     assert not np.array_equal(one, other)
+
+
+def test_vendors_come_in_turn_for_every_subject(hearts) -> None:
+    """Copy after copy of one subject has another vendor's style, and subjects begin with different ones."""
+    bundle = load_bundle(shared_bundle())
+    known = vendors_of(bundle.description.styles)
+    wanted = [(number, None) for _ in known for number in (0, 1)]
+    vendors = RerenderedCohort(bundle, hearts, wanted).subject_vendors
+    assert vendors[:2] == list(known[:2])
+    for number in (0, 1):
+        assert sorted(vendors[number::2]) == sorted(known)
 
 
 def test_varied_entries_differ_from_their_source_and_from_each_other(hearts) -> None:

@@ -74,6 +74,19 @@ def test_a_mixture_is_the_donors_where_its_structures_are_and_the_recipients_els
         np.testing.assert_allclose(share, expected, rtol=0.15)
 
 
+def test_mixtures_of_two_go_back_to_one_anatomy(generator: Generator) -> None:
+    """J's noise tells them apart in a few pixels: a split must not, and a dataset keeps the name that says so."""
+    mixer = Mixer(BANK, CODES, injector())
+    one, other = (mixer.refined(mixer.mix(BANK["NOR1"], BANK["ARV2"]), spec, 0) for spec in specs())
+    assert one.origin == other.origin
+    others = [mixer.mix(BANK[recipient], BANK[donor]) for recipient, donor in (("NOR0", "ARV2"), ("NOR1", "ARV1"))]
+    assert len({heart.origin for heart in (one, *others)}) == 3
+    made = generator.generate(specs(count=1)[0])
+    bank = AnatomyBank.from_tensors(load_bundle(str(shared_bundle())).tensors(ANATOMIES_FILE))
+    two = (bank[made.record["anatomy"][name]] for name in ("recipient", "donor"))
+    assert made.anatomy == Mixer(bank, CODES, None).mix(*two).origin
+
+
 def test_an_untrained_j_without_noise_returns_its_input() -> None:
     """J changes what it is given: its first logits keep every pixel's channel."""
     mixer = Mixer(BANK, CODES, injector())
