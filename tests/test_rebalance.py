@@ -243,7 +243,8 @@ def test_an_arm_that_cannot_be_done_is_refused_before_any_work(wanted: str, monk
 def test_where_a_vendor_is_rare_every_vendor_has_its_share_of_the_test(tmp_path: Path) -> None:
     """Thirty percent of each vendor test, whatever their classes."""
     cohort = VirtualHearts(20, seed=1, vendors=[Vendor.A, Vendor.B], pixels=64, spacing_mm=3.0)
-    study = Study(rarity=Rarity(by="vendor", rare=Vendor.B, keep=1), arms=("original",), seeds=1, tier="tiny")
+    rarity = Rarity(by="vendor", rare=Vendor.B, keep=1)
+    study = Study(rarity=rarity, arms=(ORIGINAL,), seeds=1, tier="tiny", seed=1)  # by class it would be five and one
     rebalance(cohort, tmp_path / "study", study)
     test = set(json.loads((tmp_path / "study" / SPLIT_FILE).read_text())["test"])
     vendors = Counter(cohort.subject_vendors[i] for i in range(20) if cohort[i].subject_id in test)

@@ -70,7 +70,8 @@ def labels(
 
     COHORT is hearts:100 (that many virtual hearts), acdc:DIR, mnms:DIR or nifti:DIR. 70 % of the subjects train, 30 %
     test, stratified by class. Both networks make as many steps, on images moved alike; the U-Net is SDNet's anatomy
-    encoder. The table shows Dice coefficients in percent, mean and standard deviation over the test subjects.
+    encoder. SDNet's critic of shapes sees the masks of all training subjects unless --labelled-shapes is given. The
+    table shows Dice coefficients in percent, mean and standard deviation over the test subjects.
 
     An interrupted study goes on when the same command is run again. OUT/results.json has every subject's numbers,
     OUT/split.json who was tested. This is section 5.1 of Chartsias et al. 2019 (doi 10.1016/j.media.2019.101535).

@@ -184,8 +184,8 @@ class SyntheticCohort(tio.SubjectsDataset):
     def split(self, *fractions: float, seed: SupportsIndex = 0) -> tuple[Self, ...]:
         """Divide the subjects into parts of these fractions, class by class.
 
-        Both phases of a subject stay together, and so do subjects with the same heart: styles of one anatomy, or
-        variations of it.
+        Both phases of a subject stay together, and so do subjects with the same heart: styles of one anatomy,
+        variations of it, or mixtures of the same two hearts.
 
         Parameters
         ----------
