@@ -64,7 +64,7 @@ _LIMITS = (
 _REDRAWN = "Draws that failed the checks were drawn again; each subject's record tells how often and why."
 _KNOWN_ANATOMIES = (
     "Label maps are those of known subjects{how}: who may not have them may not have this dataset.",
-    "Class, height, weight and sex are those of the subject whose label maps were rendered.",
+    "Class, height, weight and sex are those of the subject of the label maps; the rule of the class is not checked.",
     "Subjects of one `heart` go back to one of them: never divide them between training and testing.",
 )
 
