@@ -14,6 +14,7 @@ import pytest
 from tiny_bundle import shared_bundle
 
 from synthgen.cohorts.prepared import PreparedStore
+from synthgen.engine.donors import DonorBank
 from synthgen.engine.generate import UnreachableError
 from synthgen.errors import InputError
 from synthgen.evaluation.arms import (
@@ -213,15 +214,7 @@ def test_a_patients_bundle_must_be_of_the_training_subjects(tmp_path: Path) -> N
 def test_a_bundle_that_has_seen_a_test_subject_is_refused(monkeypatch, done: Outcome) -> None:
     """A virtual heart of the test subjects among a bundle's donors ends the study."""
     test_id = json.loads((done.folder / SPLIT_FILE).read_text())["test"][0]
-
-    class Bank:
-        ids = ("NOR1", test_id)
-
-        @classmethod
-        def from_tensors(cls, _tensors):
-            return cls()
-
-    monkeypatch.setattr("synthgen.study_sources.DonorBank", Bank)
+    monkeypatch.setattr(DonorBank, "ids", ("NOR1", test_id))
     with pytest.raises(InputError, match=test_id):
         run(done.folder)
 

@@ -19,6 +19,7 @@ from synthgen import cli
 from synthgen.cohorts.prepared import PreparedStore
 from synthgen.cohorts.selection import Selection
 from synthgen.datasets.published_cohort import PublishedCohort
+from synthgen.engine.donors import DonorBank
 from synthgen.engine.tissue_maps import segmentor_of
 from synthgen.errors import InputError
 from synthgen.evaluation.observer import Observer
@@ -220,15 +221,7 @@ def _fitted_on(source: str, folder: Path) -> str:
 def test_hearts_that_a_segmentor_learnt_from_test_nobody(monkeypatch, tmp_path: Path) -> None:
     """Where a network goes on from a bundle's segmentor, that bundle too may hold no test subject."""
     test_id = TEST[0].subject_id
-
-    class Bank:
-        ids = ("NOR1", test_id)
-
-        @classmethod
-        def from_tensors(cls, _tensors):
-            return cls()
-
-    monkeypatch.setattr("synthgen.study_sources.DonorBank", Bank)
+    monkeypatch.setattr(DonorBank, "ids", ("NOR1", test_id))
     with pytest.raises(InputError, match=test_id):
         measure_replacement(COHORT, tmp_path / "study", replace(TINY, arms=(f"{HEARTS},{REAL}",)), test=TEST)
 
