@@ -221,7 +221,7 @@ def refuse_unused(manifest: Manifest, *, cohort: SourceCohort | None, bundle: st
     if cohort is not None and "rendering" not in manifest.plan:
         raise InputError("--cohort", expected="none: DATASET is not one of `render`", got=cohort.name)
     if bundle is not None and not {"rendering", "recipe"} & set(manifest.plan):
-        raise InputError("--bundle", expected="none: DATASET is one of simulated hearts", got=bundle)
+        raise InputError("--bundle", expected="none: DATASET is not one of `build` or `render`", got=bundle)
 
 
 def rendered(made: RerenderedCohort, index: int) -> SyntheticSubject:
