@@ -23,7 +23,6 @@ import torch
 from numpy.typing import NDArray
 
 from synthgen.cohorts.preprocess import prepare
-from synthgen.commands.fit import open_cohort
 from synthgen.engine.anatomy import slices_of
 from synthgen.engine.gate import check, examine
 from synthgen.engine.generate import LABEL_VAE, Generator
@@ -35,6 +34,7 @@ from synthgen.factors.latents import encode_subject, from_levels, heart_range
 from synthgen.labels import Pathology, Phase
 from synthgen.networks.bundle import Bundle, load_bundle
 from synthgen.networks.label_vae import LabelCodec
+from synthgen.sources import open_cohort
 from synthgen.subjects import Body
 from synthgen.volumes import Volume, stack_affine
 

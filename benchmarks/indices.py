@@ -17,12 +17,12 @@ from pathlib import Path
 import click
 import numpy as np
 
-from synthgen.commands.fit import open_cohort
 from synthgen.datasets.reader import StoredDataset
 from synthgen.diagnosis import judge
 from synthgen.evaluation.distances import compare
 from synthgen.indices import Indices, measure
 from synthgen.labels import Pathology, Sex
+from synthgen.sources import open_cohort
 
 SHOWN = (
     *("lv_edv_ml", "lv_esv_ml", "lv_ef_percent", "rv_edv_ml", "rv_esv_ml", "rv_ef_percent"),

@@ -26,7 +26,6 @@ from scipy.stats import spearmanr
 
 from synthgen.cohorts.prepared import PreparedStore
 from synthgen.cohorts.preprocess import PreparedSubject, prepare
-from synthgen.commands.fit import open_cohort
 from synthgen.datasets.reader import StoredDataset
 from synthgen.diagnosis import judge
 from synthgen.engine.generate import CLASSIFIER
@@ -39,6 +38,7 @@ from synthgen.labels import HEART, Pathology, Phase
 from synthgen.networks.bundle import load_bundle
 from synthgen.networks.classifier import CLASSES, subject_confidence
 from synthgen.networks.residual_classifier import ResidualClassifier
+from synthgen.sources import open_cohort
 from synthgen.subjects import SourceSubject
 from synthgen.training.loop import SNAPSHOT
 from synthgen.training.pairs import collect_pairs

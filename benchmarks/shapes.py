@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from synthgen.commands.fit import open_cohort
 from synthgen.labels import HEART, Pathology, Phase, Tissue
+from synthgen.sources import open_cohort
 from synthgen.volumes import Volume
 
 LEVELS = np.linspace(0.0, 1.0, 6)
