@@ -12,6 +12,7 @@ from synthgen.datasets.manifest import next_version
 from synthgen.datasets.reader import StoredDataset
 from synthgen.engine.recipe import Recipe
 from synthgen.errors import InputError
+from synthgen.networks.device import device_of
 from synthgen.render import RENDERED, refuse_unused, render, rendering_of
 from synthgen.simulate import hearts_of, simulate
 from synthgen.subjects import SourceCohort
@@ -84,6 +85,7 @@ def extend(
     target = _beside(parent) if out is None else Path(out)
     manifest = parent.manifest
     refuse_unused(manifest, cohort=cohort, bundle=bundle)
+    device_of(device)  # simulated hearts need none, but a wrong one is told
     if "rendering" in manifest.plan:
         rendering, known = rendering_of(manifest, cohort, bundle=bundle)
         _refuse_too_many(rendering.copies, count)

@@ -91,9 +91,10 @@ def _maker(
     source: StoredDataset, bundle: str | None, cohort: SourceCohort | None, device: str | None
 ) -> Callable[[SubjectRecord], SyntheticSubject]:
     """Return the function that makes a subject from its record."""
+    processor = device_of(device)  # simulated hearts need none, but a wrong one is told
     if "rendering" in source.manifest.plan:
         rendering, known = rendering_of(source.manifest, cohort, bundle=bundle)
-        made = rendering.of(known, load_bundle(rendering.bundle), device=device_of(device))
+        made = rendering.of(known, load_bundle(rendering.bundle), device=processor)
         return lambda record: rendered(made, record.index)
     if "recipe" not in source.manifest.plan:
         hearts = hearts_of(source.manifest.plan)
@@ -103,7 +104,7 @@ def _maker(
 
         return simulated
     recipe = recipe_of(source.manifest, bundle=bundle)
-    generator = Generator(load_bundle(recipe.bundle), device=device_of(device))
+    generator = Generator(load_bundle(recipe.bundle), device=processor)
 
     def generated(record: SubjectRecord) -> SyntheticSubject:
         request = record.history.get("request")

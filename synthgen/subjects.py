@@ -106,7 +106,8 @@ class SyntheticSubject:
     record
         JSON-able history: what was requested, drawn, tried, rejected and why. Enough to make the subject again.
     anatomy
-        Name of the known anatomy that this subject, and perhaps others, go back to; None for one of its own.
+        Name of the known anatomy that this subject, and perhaps others, go back to, in body or heart; None for one of
+        its own.
     """
 
     subject_id: str

@@ -42,7 +42,9 @@ def export(dataset: Path, target: str, out: Path, as_json: bool) -> None:
     \b
     nnunet       raw dataset of nnU-Net v2, to be named DatasetNNN_NAME; copy its
                  splits_final.json to nnUNet_preprocessed/DatasetNNN_NAME, or
-                 nnU-Net divides a subject between training and validation
+                 nnU-Net divides a subject between training and validation; of
+                 fewer than five hearts it has fewer folds, of one it is not there:
+                 train those alone, or fold `all`
     monai        NIfTI with a datalist for MONAI and Auto3DSeg, with folds
     ome-zarr     OME-Zarr 0.5, one image with both phases per subject
     croissant    NIfTI with a table of cases and its Croissant description

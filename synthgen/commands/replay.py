@@ -10,7 +10,7 @@ from synthgen.commands.cohorts import cohort_of
 from synthgen.commands.console import Reporter, emit
 from synthgen.commands.diff import describe
 from synthgen.commands.options import FOLDER, cohort_option, device_option, json_option
-from synthgen.errors import InputError, SynthgenError
+from synthgen.errors import DamageError, InputError, SynthgenError
 
 
 @click.command()
@@ -40,15 +40,20 @@ def replay(
     from synthgen.replay import replay as make_again
 
     total = len(subjects) or len(StoredDataset(dataset))
-    replays = []
+    replays, damage = [], None
     with Reporter("subjects", quiet=as_json) as reporter:
         known = cohort_of(cohort, quiet=as_json) if cohort else None
-        for made in make_again(dataset, subjects, bundle=bundle, cohort=known, device=device):
-            replays.append(made)
-            reporter.progress(len(replays), total)
+        try:
+            for made in make_again(dataset, subjects, bundle=bundle, cohort=known, device=device):
+                replays.append(made)
+                reporter.progress(len(replays), total)
+        except DamageError as error:
+            damage = error  # those before it are told first
     differing = [made for made in replays if not made.same]
-    document = {"dataset": dataset, "same": not differing, "replays": [made.as_dict() for made in replays]}
+    document = {"dataset": dataset, "same": not (differing or damage), "replays": [made.as_dict() for made in replays]}
     lines = [f"{made.subject_id}: the same" if made.same else describe(made.difference) for made in replays]
     emit(document, "\n".join(lines), as_json=as_json)
+    if damage is not None:
+        raise damage
     if differing:
         raise SynthgenError(f"{dataset}: {len(differing)} of {total} subjects did not come out the same.")

@@ -65,7 +65,11 @@ _REDRAWN = "Draws that failed the checks were drawn again; each subject's record
 _KNOWN_ANATOMIES = (
     "Label maps are those of known subjects{how}: who may not have them may not have this dataset.",
     "Class, height, weight and sex are those of the subject of the label maps; the rule of the class is not checked.",
-    "Subjects of one `heart` go back to one of them: never divide them between training and testing.",
+    "Subjects of one `heart` (see `open_dataset`) go back to one of them: never divide them between training and test.",
+)
+_SHARED_BODIES = (
+    "Subjects of one `heart` (see `open_dataset`) were made in one body, which their label maps share: never divide them "
+    "between training and test. Mixtures may share a ventricle of one donor beyond that."
 )
 
 _ANATOMIES: Mapping[str, str] = {
@@ -103,7 +107,7 @@ def dataset_card(manifest: Manifest) -> str:
         "## Sources and licences",
         _sources(manifest),
         "## Limits",
-        _bullets((*_LIMITS, *(provisos(manifest) or (_REDRAWN,)))),
+        _bullets((*_LIMITS, *(() if _label_maps(manifest) else (_REDRAWN,)), *provisos(manifest))),
         "## Citing it",
         _citation(manifest),
         "## Identity",
@@ -148,9 +152,9 @@ def sources_of(manifest: Manifest) -> tuple[SourceData, ...]:
 
 
 def provisos(manifest: Manifest) -> tuple[str, ...]:
-    """Return what must be known of a dataset with somebody's label maps, wherever it goes; nothing of any other."""
+    """Return what must be known of a dataset wherever it goes: whose label maps it has, which subjects share some."""
     if not _label_maps(manifest):
-        return ()
+        return (_SHARED_BODIES,) if any(entry.anatomy for entry in manifest.subjects) else ()
     rendering = manifest.plan.get("rendering")
     varied = isinstance(rendering, dict) and rendering.get("varied") is not False
     how = ", bent and with larger or smaller hearts" if varied else ", as they are"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from synthgen.counts import whole_number
 from synthgen.datasets.containers import read_volume, store_of
+from synthgen.datasets.division import divide
 from synthgen.datasets.manifest import RecordEntry, load_manifest
 from synthgen.datasets.record import SubjectEntry
 from synthgen.datasets.store import Kind
@@ -96,7 +97,7 @@ class StoreLabel(_Lazy, tio.LabelMap):
 class SyntheticCohort(tio.SubjectsDataset):
     """A synthetic cohort for torchio 1.x: loaders, queues, samplers and transforms work as with any `SubjectsDataset`.
 
-    Every subject has flat metadata: `subject_id`, `heart` (the same for subjects of one anatomy), `phase` (layout
+    Every subject has flat metadata: `subject_id`, `heart` (the same for subjects that share a body), `phase` (layout
     `each` only), `pathology`, `vendor`, `manufacturer`, `sex` (empty if unknown), `height_cm`, `weight_kg` and the
     clinical indices by name (NaN if unknown).
 
@@ -182,10 +183,10 @@ class SyntheticCohort(tio.SubjectsDataset):
         return self._like(kept)
 
     def split(self, *fractions: float, seed: SupportsIndex = 0) -> tuple[Self, ...]:
-        """Divide the subjects into parts of these fractions, class by class.
+        """Divide the subjects into parts of these fractions, with every class and vendor in each if there are enough.
 
-        Both phases of a subject stay together, and so do subjects with the same heart: styles of one anatomy,
-        variations of it, or mixtures of the same two hearts.
+        Both phases of a subject stay together, and so do subjects of one `heart`: made in one recipient's body, or
+        styles and variations of one anatomy. Mixtures may have a ventricle of one donor in another part.
 
         Parameters
         ----------
@@ -202,25 +203,19 @@ class SyntheticCohort(tio.SubjectsDataset):
         if not fractions or not (min(fractions) > 0 and sum(fractions) <= 1 + 1e-9):  # NaN is refused too
             raise InputError("split", expected="positive fractions that sum to at most 1", got=f"{fractions}")
         root = whole_number("seed", seed, 0)
-        hearts: dict[str, dict[str, list[str]]] = {pathology: {} for pathology in Pathology}
+        hearts: dict[str, dict[str, tuple[str, str]]] = {}
         for subject in self.dry_iter():
-            ids = hearts[str(subject["pathology"])].setdefault(str(subject["heart"]), [])
-            if subject["subject_id"] not in ids:
-                ids.append(str(subject["subject_id"]))
+            kinds = (str(subject["pathology"]), str(subject["vendor"]))
+            hearts.setdefault(str(subject["heart"]), {})[str(subject["subject_id"])] = kinds
+        groups = [hearts[heart] for heart in sorted(hearts)]
+        numpy_stream(root, stage=Stage.SPLIT).shuffle(groups)
+        places = divide([list(group.values()) for group in groups], [*fractions, max(0.0, 1.0 - sum(fractions))])
         parts: list[list[str]] = [[] for _ in fractions]
-        quota = np.array([*fractions, max(0.0, 1.0 - sum(fractions))])
-        given = np.zeros(len(quota))
-        for number, pathology in enumerate(Pathology):
-            members = sorted(hearts[pathology].values())
-            numpy_stream(root, subject=number, stage=Stage.SPLIT).shuffle(members)
-            for ids in members:
-                # to the part that is furthest behind: sizes come out exact over all, and nearly so in every class
-                part = int(np.argmax(quota * (given.sum() + 1) - given))
-                given[part] += len(ids)
-                if part < len(parts):
-                    parts[part] += ids
+        for place, group in zip(places, groups, strict=True):
+            if place < len(parts):  # else it is left over
+                parts[place] += group
         if not all(parts):
-            got = f"{sum(map(len, hearts.values()))} hearts for {fractions}"
+            got = f"{len(groups)} hearts for {fractions}"
             raise InputError("split", expected="a heart for every part", got=got)
         return tuple(self.subset(subject_ids=part) for part in parts)
 

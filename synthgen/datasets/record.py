@@ -84,7 +84,8 @@ class SubjectEntry(Frozen):
     subject_digest
         See `subject_digest`.
     anatomy
-        Name of the known anatomy that this subject, and perhaps others, go back to; None for one of its own.
+        Name of the known anatomy that this subject, and perhaps others, go back to, in body or heart; None for one of
+        its own.
     """
 
     id: Identifier
@@ -106,7 +107,7 @@ class SubjectEntry(Frozen):
     def heart(self) -> str:
         """The same text for subjects that must not be divided between training and testing.
 
-        They go back to one anatomy, or have the same label maps in other styles.
+        They go back to one anatomy, whose body they share, or have the same label maps in other styles.
         """
         if self.anatomy is not None:
             return self.anatomy

@@ -431,7 +431,8 @@ class DatasetWriter:
 
 def refuse_inside(dataset: Path, target: Path) -> None:
     """Refuse to write into the dataset that is read; InputError if `target` lies in it, through links or not."""
-    if dataset.resolve() in target.resolve().parents:
+    own, other = (Path(os.path.realpath(path)) for path in (dataset, target))  # links to themselves do not stop it
+    if own in other.parents:
         raise InputError(
             target,
             expected=f"a place outside the dataset {dataset}",

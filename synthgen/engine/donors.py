@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -42,6 +43,11 @@ class Donor:
     rotation: NDArray[np.float64]
     body: Body | None
     drawn_from: str
+
+    @property
+    def anatomy(self) -> str:
+        """Name that all subjects made of this one share: its body is in them, and what of its heart was kept."""
+        return f"recipient-{hashlib.sha256(self.subject_id.encode()).hexdigest()[:16]}"
 
     @property
     def heart(self) -> slice:

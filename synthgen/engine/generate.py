@@ -304,7 +304,7 @@ class Generator:
             labels=_volumes(labels, donor, affine),
             indices=measurement.indices.as_dict(),
             record=record,
-            anatomy=heart.origin if isinstance(heart, MixedHeart) else None,
+            anatomy=donor.anatomy,
         )
 
 

@@ -7,7 +7,6 @@ both phases. The result lies where the recipient's heart lay.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,11 +65,6 @@ class MixedHeart:
     refined_pixels: int
     tidied_pixels: int
     moved: Shift
-
-    @property
-    def origin(self) -> str:
-        """The same short name for all mixtures of these two: J's noise makes them differ in a few pixels only."""
-        return f"mixture-{hashlib.sha256(f'{self.recipient}|{self.donor}'.encode()).hexdigest()[:16]}"
 
     def as_dict(self) -> dict[str, object]:
         """Return what was drawn and done as JSON values."""

@@ -116,7 +116,7 @@ def _cases(rows: Sequence[Mapping[str, str | int | float]]) -> dict[str, object]
                 "@type": "cr:Field",
                 "@id": f"cases/{column}",
                 "name": column,
-                "dataType": _data_type([row[column] for row in rows]),
+                "dataType": "sc:Text" if column == "sex" else _data_type([row[column] for row in rows]),
                 "source": {"fileObject": {"@id": CASES}, "extract": {"column": column}},
             }
             for column in rows[0]
@@ -128,5 +128,5 @@ def _data_type(values: Sequence[str | int | float]) -> str:
     known = [value for value in values if value != ""]
     if known and all(isinstance(value, int) for value in known):
         return "sc:Integer"
-    # a column in which nothing is known is one of numbers: names and files are never empty
+    # a column in which nothing is known is one of numbers: names and files are never empty, sex is told apart
     return "sc:Float" if all(isinstance(value, int | float) for value in known) else "sc:Text"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from synthgen.datasets.division import divide
 from synthgen.datasets.record import SubjectEntry
 
 FOLDS = 5
@@ -13,9 +14,13 @@ FOLDS = 5
 def assign_folds(entries: Iterable[SubjectEntry]) -> dict[str, int]:
     """Return the fold of each subject by its id, from 0.
 
-    Hearts are dealt out in turn, class by class and vendor by vendor: both phases of a subject, and all subjects of one
-    anatomy, have the same fold. Fewer than five hearts give fewer folds.
+    Both phases of a subject, and all subjects of one `heart`, have the same fold. Fewer than five hearts give fewer
+    folds.
     """
-    ordered = sorted(entries, key=lambda entry: (entry.pathology, entry.vendor, entry.id))
-    turns = {heart: turn for turn, heart in enumerate(dict.fromkeys(entry.heart for entry in ordered))}
-    return {entry.id: turns[entry.heart] % FOLDS for entry in ordered}
+    hearts: dict[str, list[SubjectEntry]] = {}
+    for entry in sorted(entries, key=lambda entry: (entry.pathology, entry.vendor, entry.id)):
+        hearts.setdefault(entry.heart, []).append(entry)
+    count = min(FOLDS, len(hearts))
+    kinds = [[(entry.pathology, entry.vendor) for entry in group] for group in hearts.values()]
+    parts = divide(kinds, [1 / count] * count)
+    return {entry.id: part for group, part in zip(hearts.values(), parts, strict=True) for entry in group}

@@ -9,6 +9,7 @@ Reference: https://huggingface.co/docs/hub/datasets-cards
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def hub_card(manifest: Manifest, cases: int) -> str:
 
 
 def _licence(text: str) -> dict[str, str]:
-    known = _LICENCES.get("-".join(text.lower().split()))
-    if known:
-        return {"license": known}
-    return {"license": "other", "license_name": text} if text else {"license": "unknown"}
+    name = "-".join(re.findall(r"[a-z0-9.]+", text.lower()))  # the Hub takes a name without spaces
+    if name in ("", "not-stated"):
+        return {"license": "unknown"}
+    return {"license": _LICENCES[name]} if name in _LICENCES else {"license": "other", "license_name": name}

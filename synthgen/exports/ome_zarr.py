@@ -52,7 +52,10 @@ def _with_window(data: bytes, subject: StoredSubject) -> bytes:
     window = {"min": low, "max": high, "start": low, "end": high}
     channel = {"label": "cine MRI", "color": "FFFFFF", "active": True, "window": window}
     node["attributes"]["ome"]["omero"] = {"channels": [channel], "rdefs": {"model": "greyscale"}}
-    node["attributes"]["synthgen"] |= {"pathology": subject.entry.pathology.value, "vendor": subject.entry.vendor.value}
+    entry = subject.entry
+    node["attributes"]["synthgen"] |= {
+        "pathology": entry.pathology.value, "vendor": entry.vendor.value, "heart": entry.heart,
+    }  # fmt: skip
     return json_bytes(node)
 
 
