@@ -65,11 +65,11 @@ _REDRAWN = "Draws that failed the checks were drawn again; each subject's record
 _KNOWN_ANATOMIES = (
     "Label maps are those of known subjects{how}: who may not have them may not have this dataset.",
     "Class, height, weight and sex are those of the subject of the label maps; the rule of the class is not checked.",
-    "Subjects of one `heart` (see `open_dataset`) go back to one of them: never divide them between training and test.",
+    "Subjects of one `heart` go back to one of them: never divide them between training and testing.",
 )
 _SHARED_BODIES = (
-    "Subjects of one `heart` (see `open_dataset`) were made in one body, which their label maps share: never divide them "
-    "between training and test. Mixtures may share a ventricle of one donor beyond that."
+    "Subjects of one `heart` were made in one body, which their label maps share: never divide them between training "
+    "and testing. Mixtures may share a ventricle of one donor beyond that."
 )
 
 _ANATOMIES: Mapping[str, str] = {

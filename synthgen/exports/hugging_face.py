@@ -9,7 +9,6 @@ Reference: https://huggingface.co/docs/hub/datasets-cards
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -71,7 +70,8 @@ def hub_card(manifest: Manifest, cases: int) -> str:
 
 
 def _licence(text: str) -> dict[str, str]:
-    name = "-".join(re.findall(r"[a-z0-9.]+", text.lower()))  # the Hub takes a name without spaces
-    if name in ("", "not-stated"):
-        return {"license": "unknown"}
-    return {"license": _LICENCES[name]} if name in _LICENCES else {"license": "other", "license_name": name}
+    known = _LICENCES.get("-".join(text.lower().split()))
+    if known:
+        return {"license": known}
+    said = text not in ("", "not stated")  # as cohorts say that do not know
+    return {"license": "other", "license_name": text} if said else {"license": "unknown"}

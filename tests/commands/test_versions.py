@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 from synthgen import cli
 
@@ -34,6 +35,8 @@ def test_the_life_of_a_dataset(published, tmp_path, capsys) -> None:
 
 def test_mistakes_are_one_line(published, tmp_path, capsys) -> None:
     """No subject and --all with subjects, a bad ending, a missing dataset: code 2, one line."""
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
     wrong = (
         ("replay", published),
         ("replay", published, "--all", "heart-0-00000"),
@@ -42,6 +45,9 @@ def test_mistakes_are_one_line(published, tmp_path, capsys) -> None:
         ("unpack", published / "manifest.json"),
         ("extend", published, "--count", "0"),
         ("diff", published, tmp_path / "none"),
+        ("replay", published, "--all", "--device", "banana"),
+        ("extend", published, "--count", "1", "--device", "banana"),
+        ("export", published, "--to", "bids", "--out", loop),
         ("export", published, "--to", "hdf5", "--out", published),
     )
     for arguments in wrong:
@@ -49,3 +55,15 @@ def test_mistakes_are_one_line(published, tmp_path, capsys) -> None:
         out, err = capsys.readouterr()
         assert out == ""
         assert err.count("\n") == 1, err
+
+
+def test_what_was_replayed_before_damage_is_told(published, tmp_path, capsys) -> None:
+    """A damaged volume ends it with code 4, after the verdict on the subjects before."""
+    broken = tmp_path / "broken"
+    shutil.copytree(published, broken)
+    next(path for path in broken.rglob("heart-0-00001/**/c/0/0/0/0")).unlink()
+    assert cli.run(["replay", str(broken), "--all", "--json"]) == 4
+    out, err = capsys.readouterr()
+    assert [made["subject_id"] for made in json.loads(out)["replays"]] == ["heart-0-00000"]
+    assert not json.loads(out)["same"]
+    assert "heart-0-00001" in err

@@ -35,6 +35,7 @@ def test_the_card_is_that_of_the_dataset_under_a_front_matter(folder, source):
         ("Apache-2.0", {"license": "apache-2.0"}),
         ("terms of the challenge", {"license": "other", "license_name": "terms of the challenge"}),
         ("", {"license": "unknown"}),
+        ("not stated", {"license": "unknown"}),
     ],
 )
 def test_licences_that_the_hub_does_not_know_are_named(source, licence, fields):
