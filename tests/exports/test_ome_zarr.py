@@ -27,9 +27,8 @@ def test_zarr_reads_what_the_dataset_holds(root, source):
             np.testing.assert_array_equal(node["labels/tissue/0"][place], subject.labels[phase].voxels)
         window = node.attrs["ome"]["omero"]["channels"][0]["window"]
         assert (window["min"], window["max"]) == (0, 511)
-        assert (
-            node.attrs["synthgen"]["heart"] == source.manifest.subject(subject.subject_id).heart
-        )  # which the root tells not to divide
+        heart = source.manifest.subject(subject.subject_id).heart
+        assert node.attrs["synthgen"]["heart"] == heart  # which the root tells not to divide
 
 
 def test_the_root_says_what_the_collection_is(root, source):
