@@ -51,7 +51,7 @@ def test_request_and_subjects_are_the_same_anywhere(reference, rebuilt):
     assert (rebuilt.plan, rebuilt.models, rebuilt.legal) == (reference.plan, reference.models, reference.legal), AGAIN
     assert (rebuilt.labels, rebuilt.layout) == (reference.labels, reference.layout)
     for made, known in zip(rebuilt.subjects, reference.subjects, strict=True):
-        for name in ("id", "index", "pathology", "vendor", "body", "phases", "shape", "spacing_mm"):
+        for name in ("id", "index", "pathology", "vendor", "body", "phases", "shape", "spacing_mm", "anatomy"):
             assert getattr(made, name) == getattr(known, name), (known.id, name)
         np.testing.assert_allclose(made.affine_ras, known.affine_ras, rtol=0, atol=1e-5)
 
