@@ -31,6 +31,9 @@ _INDICES = {
 }
 """The indices that a summary tells, and how it names them."""
 
+_ROWS = 5
+"""Subjects on a sheet, where `--rows` does not say."""
+
 
 @click.command()
 @click.argument("path", type=FOLDER)
@@ -38,13 +41,14 @@ _INDICES = {
 @click.option(
     "--rows",
     type=click.IntRange(1, 100),
-    default=5,
-    show_default=True,
-    help="Subjects on it: several classes and vendors.",
+    default=None,
+    help=f"Subjects on the sheet, of several classes and vendors.  [default: {_ROWS}]",
 )
 @json_option
-def show(path: Path, sheet: Path | None, rows: int, as_json: bool) -> None:
+def show(path: Path, sheet: Path | None, rows: int | None, as_json: bool) -> None:
     """Say what is in PATH: the folder of a dataset or a bundle, or the name of a bundle that comes with the program."""
+    if rows is not None and sheet is None:
+        raise InputError("--rows", expected="--sheet FILE.png beside it, which it is about", got="no --sheet")
     unfinished = bool(path.name) and path.with_name(f"{path.name}.partial").is_dir()
     there = path.exists() or unfinished
     if (path / "bundle.json").exists() or not there:
@@ -67,7 +71,7 @@ def show(path: Path, sheet: Path | None, rows: int, as_json: bool) -> None:
         from synthgen.datasets.reader import StoredDataset
 
         _refuse_sheet(path, sheet)
-        picture = save_sheet(StoredDataset(path), sheet, rows=rows)
+        picture = save_sheet(StoredDataset(path), sheet, rows=rows or _ROWS)
     document = _describe_dataset(path, manifest, picture)
     emit(document, _tell_dataset(document), as_json=as_json)
 

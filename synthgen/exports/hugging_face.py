@@ -9,6 +9,7 @@ Reference: https://huggingface.co/docs/hub/datasets-cards
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -73,5 +74,6 @@ def _licence(text: str) -> dict[str, str]:
     known = _LICENCES.get("-".join(text.lower().split()))
     if known:
         return {"license": known}
-    said = text not in ("", "not stated")  # as cohorts say that do not know
-    return {"license": "other", "license_name": text} if said else {"license": "unknown"}
+    name = re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")  # an identifier to the Hub; the card has the words
+    said = name not in ("", "not-stated")  # as cohorts say that do not know
+    return {"license": "other", "license_name": name} if said else {"license": "unknown"}

@@ -52,6 +52,13 @@ def test_a_sheet_has_a_place_and_a_name_of_its_own(dataset, tmp_path, capsys, mo
     assert {path.name for path in tmp_path.iterdir()} == {dataset.name, "link"}
 
 
+def test_rows_are_of_a_sheet(dataset, capsys) -> None:
+    """`--rows` without `--sheet` would do nothing, of a dataset or a bundle, and is refused."""
+    for path in (str(dataset), "default"):
+        assert cli.run(["show", path, "--rows", "2"]) == 2
+        assert "--sheet" in capsys.readouterr().err
+
+
 def test_the_shipped_bundle_is_told(capsys) -> None:
     """`show default` says what the shipped bundle was fitted on and under which licence."""
     assert cli.run(["show", "default"]) == 0

@@ -33,7 +33,8 @@ def test_the_card_is_that_of_the_dataset_under_a_front_matter(folder, source):
     ("licence", "fields"),
     [
         ("Apache-2.0", {"license": "apache-2.0"}),
-        ("terms of the challenge", {"license": "other", "license_name": "terms of the challenge"}),
+        ("terms of the challenge", {"license": "other", "license_name": "terms-of-the-challenge"}),
+        ("Terms (v1.2), § 3", {"license": "other", "license_name": "terms-v1.2-3"}),
         ("", {"license": "unknown"}),
         ("not stated", {"license": "unknown"}),
     ],
