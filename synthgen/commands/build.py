@@ -192,6 +192,10 @@ class _Request:
 
     def recipe(self, general: Mapping[str, object]) -> Recipe:
         """Return the recipe that the options describe; InputError names the option at fault."""
+        latent = {"--severity": self.span, "--correlation": self.correlation}
+        ignored = [name for name, value in latent.items() if value is not None]
+        if self.method == "mix" and ignored:
+            raise InputError("--method mix", expected="no option about latents, it draws none", got=", ".join(ignored))
         if self.balance_by or self.like:
             return self._balanced(general)
         if self.fill is not None:

@@ -81,13 +81,13 @@ def severity(text: str) -> tuple[float, float]:
     InputError
         If it is no range within 0 to 1.
     """
-    low, _, high = text.partition(":")
+    low, colon, high = text.partition(":")
     try:
-        bounds = float(low), float(high or low)
+        bounds = float(low), float(high if colon else low)
     except ValueError:
         bounds = (1.0, 0.0)
     if not 0.0 <= bounds[0] <= bounds[1] <= 1.0:
-        raise InputError("--severity", expected="LO:HI with 0 <= LO <= HI <= 1", got=repr(text))
+        raise InputError("--severity", expected="LO:HI with 0 <= LO <= HI <= 1, or one number", got=repr(text))
     return bounds
 
 

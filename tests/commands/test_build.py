@@ -109,6 +109,21 @@ def test_balancing_needs_a_cohort_and_nothing_else(asked, capsys, line: str) -> 
     assert asked == {}
 
 
+@pytest.mark.parametrize("option", [("--severity", "0.8:1"), ("--correlation", "none")])
+def test_mixtures_take_no_option_about_latents(asked, capsys, option) -> None:
+    """What a mixture would ignore is refused by name, a range that is the default too."""
+    assert cli.run(["build", "--target", "ARV", "--count", "3", "--method", "mix", *option]) == 2
+    assert option[0] in capsys.readouterr().err
+    assert "recipe" not in asked
+
+
+@pytest.mark.parametrize("text", ["0.5:", ":0.5", ":"])
+def test_a_range_of_severity_has_both_ends(asked, capsys, text) -> None:
+    """A range without one of its ends is refused."""
+    assert cli.run(["build", "--target", "ARV", "--count", "3", "--severity", text]) == 2
+    assert "--severity" in capsys.readouterr().err
+
+
 def test_requests_that_differ_in_severity_have_different_folders(asked) -> None:
     """What is asked for beside class and count is in the folder's name."""
     assert cli.run(["build", "--target", "ARV", "--count", "3", "--vendor", "D", "--severity", "0.5:1"]) == 0
